@@ -1,0 +1,12 @@
+# Thin wrappers: everything is in up.py, which needs no make.
+# Arguments go through ARGS: make test ARGS="tests/queues -x"
+PYTHON ?= python3
+COMMANDS = demo run test test-long bench lint down
+
+.PHONY: help $(COMMANDS)
+
+help:
+	@$(PYTHON) up.py help
+
+$(COMMANDS):
+	@exec $(PYTHON) up.py $@ $(ARGS)

@@ -1,0 +1,133 @@
+"""Agents in the admin: set-up is edited here, presence only through actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as StockUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from agents import presence
+from agents.models import Agent, PresencePeriod
+from agents.serializers import is_busy
+from callcenter.admin import ViewOnly
+from callcenter.permissions import AGENTS
+from queues import offers
+from queues.models import Member
+
+
+class MemberInline(TabularInline):
+    model = Member
+    extra = 0
+    fields = ["queue", "position"]
+    autocomplete_fields = ["queue"]
+
+
+class PresencePeriodInline(ViewOnly, TabularInline):
+    model = PresencePeriod
+    extra = 0
+    max_num = 0
+    fields = ["presence", "reason", "started_at", "ended_at", "actor", "cause"]
+    verbose_name_plural = "Presence, newest first"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PresencePeriod]:
+        newest = PresencePeriod.objects.order_by("-started_at")
+        agent = request.resolver_match.kwargs.get("object_id") if request.resolver_match else None
+        shown = newest.filter(agent_id=agent).values_list("pk", flat=True)[:20] if agent else []
+        return newest.filter(pk__in=list(shown)).select_related("actor")
+
+
+@admin.register(Agent)
+class AgentAdmin(ModelAdmin):
+    """Who takes calls. What an agent is doing now is derived from calls and cannot be edited."""
+
+    list_display = ["name", "username", "destination", "presence", "engagement", "hold_off"]
+    list_filter = ["presence", "engagement", "queues"]
+    list_select_related = ["user"]
+    search_fields = ["name", "destination", "user__username"]
+    autocomplete_fields = ["user"]
+    inlines = [MemberInline, PresencePeriodInline]
+    actions = ["make_available", "send_on_break", "sign_out", "end_wrap_up"]
+    fieldsets = [
+        (None, {"fields": ["user", "name", "destination", "confirm_key"]}),
+        ("Now", {"fields": ["presence", "presence_reason", "engagement", "hold_off"]}),
+    ]
+    readonly_fields = ["presence", "presence_reason", "engagement", "hold_off"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
+        return Agent.objects.current()
+
+    @admin.display(description="Username", ordering="user__username")
+    def username(self, agent: Agent) -> str:
+        return agent.user.username
+
+    @admin.display(description="Passed over")
+    def hold_off(self, agent: Agent) -> str:
+        if not agent.hold_off_until or agent.hold_off_until <= timezone.now():
+            return "–"
+        until = timezone.localtime(agent.hold_off_until)
+        return f"until {until:%H:%M:%S}: {agent.get_hold_off_reason_display()}"
+
+    def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        obj.user.groups.add(Group.objects.get_or_create(name=AGENTS)[0])
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> list[str]:
+        fixed = ["user", "destination"] if obj and is_busy(obj) else []
+        return [*self.readonly_fields, *fixed]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
+        """An agent with calls is removed through the API, which keeps the figures."""
+        if obj is not None and (is_busy(obj) or obj.offers.exists()):
+            return False
+        return bool(super().has_delete_permission(request, obj))
+
+    def _set(self, request: HttpRequest, agents: QuerySet[Agent], wish: str) -> None:
+        for agent in agents:
+            presence.change(
+                agent.pk, wish, at=timezone.now(), actor=request.user, cause="admin",
+                reason="Set by a supervisor" if wish == "break" else "",
+            )  # fmt: skip
+        self.message_user(request, f"{len(agents)} agents are now {wish}.", messages.SUCCESS)
+
+    @admin.action(description="Set available", permissions=["change"])
+    def make_available(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        self._set(request, agents, "available")
+
+    @admin.action(description="Send on break", permissions=["change"])
+    def send_on_break(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        self._set(request, agents, "break")
+
+    @admin.action(description="Set offline", permissions=["change"])
+    def sign_out(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        self._set(request, agents, "offline")
+
+    @admin.action(description="End wrap-up now", permissions=["change"])
+    def end_wrap_up(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        ended = sum(offers.end_wrap_up(agent.pk, at=timezone.now(), early=True) for agent in agents)
+        self.message_user(request, f"{ended} of {len(agents)} were in wrap-up.")
+
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(StockUserAdmin, ModelAdmin):
+    """Accounts; for administrators."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class GroupAdmin(ModelAdmin):
+    search_fields = ["name"]
+    filter_horizontal = ["permissions"]

@@ -1,0 +1,43 @@
+"""What an agent asked to be: the only writer of presence."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from agents.models import Agent, Presence, PresencePeriod
+from callcenter import bell
+
+
+@transaction.atomic
+def change(
+    agent_pk: int, presence: str, *, at: datetime, cause: str, actor: Any = None, reason: str = ""
+) -> Agent:
+    """Set an agent's presence and its history; return the agent.
+
+    `actor` is the user who asked, None for a policy, which `cause` names. Becoming available ends
+    a hold-off and starts the idle time anew; a call in progress goes on whatever is asked.
+    """
+    agent = Agent.objects.select_for_update(of=("self",)).get(pk=agent_pk)
+    reason = reason.strip()[:60] if presence == Presence.BREAK else ""
+    if (agent.presence, agent.presence_reason) == (presence, reason):
+        return agent
+    if presence == Presence.AVAILABLE:
+        agent.hold_off_until, agent.hold_off_reason, agent.strikes = None, "", 0
+        if agent.presence != Presence.AVAILABLE:
+            agent.idle_since = at
+    agent.presence, agent.presence_reason, agent.presence_since = presence, reason, at
+    agent.save(
+        update_fields=[
+            "presence", "presence_reason", "presence_since",
+            "hold_off_until", "hold_off_reason", "strikes", "idle_since",
+        ]
+    )  # fmt: skip
+    PresencePeriod.objects.filter(agent=agent, ended_at=None).update(ended_at=at)
+    PresencePeriod.objects.create(
+        agent=agent, presence=presence, reason=reason, started_at=at, actor=actor, cause=cause
+    )
+    bell.ring("route")
+    bell.ring("board")
+    bell.ring("desk", agent.pk)
+    return agent

@@ -1,0 +1,25 @@
+"""`/api/`: the routes of all apps, their schema, and a page to try them on."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import DefaultRouter
+
+from agents.api import AgentViewSet
+from queues.api import CallViewSet, MenuViewSet, QueueViewSet
+from reporting.api import LiveView, QueueReportView
+
+router = DefaultRouter()
+router.include_root_view = False
+router.register("queues", QueueViewSet, basename="api-queue")
+router.register("agents", AgentViewSet, basename="api-agent")
+router.register("menus", MenuViewSet, basename="api-menu")
+router.register("calls", CallViewSet, basename="api-call")
+
+urlpatterns = [
+    path("live/", LiveView.as_view(), name="api-live"),
+    path("reports/queues/", QueueReportView.as_view(), name="api-report-queues"),
+    path("schema/", login_not_required(SpectacularAPIView.as_view()), name="api-schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("", include(router.urls)),
+]

@@ -1,0 +1,173 @@
+"""The commands of `python3 up.py`, which the targets of the Makefile call."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+from callcenter.launch import ROOT, VENV, dotenv, environment, stack
+from callcenter.launch.console import say, sentence
+from callcenter.launch.place import Address, Place
+from callcenter.launch.processes import CannotStart
+
+_USAGE = """python3 up.py COMMAND
+
+  demo             everything on this machine, with simulated callers
+  run              everything, for a real Sautikit account; settings from .env
+  test [...]       all checks and tests but the long ones; with arguments: only pytest with them
+  test-long [...]  the tests that take minutes
+  lint [...]       ruff, mypy and the migrations; with names: only those
+  bench [...]      the benchmarks
+  down [MODE]      stop a `demo` or `run` that was started elsewhere
+"""
+_CHECKS = {
+    "ruff": ["ruff", "check", "."],
+    "format": ["ruff", "format", "--check", "."],
+    "mypy": ["mypy", "."],
+    "migrations": ["python", "manage.py", "makemigrations", "--check", "--dry-run"],
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what `arguments` ask for; return the exit code."""
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if command in {"", "-h", "--help", "help"}:
+        say(_USAGE)
+        return 0 if command else 2
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        if command in {"demo", "run"} and not rest:
+            return _serve(command)
+        if command == "down":
+            return _down(rest or ["demo", "run"])
+        if command in {"test", "test-long", "lint", "bench"}:
+            environment.ensure("dev")
+            return {"test": _test, "test-long": _test_long, "lint": _lint, "bench": _bench}[
+                command
+            ](rest)
+    except (CannotStart, OSError) as problem:
+        say(sentence(problem))
+        return 1
+    except KeyboardInterrupt:
+        say("\nStopped.")
+        return 130
+    say(f"There is no command {' '.join(arguments)!r}.\n\n{_USAGE}")
+    return 2
+
+
+def _serve(mode: str) -> int:
+    """Check what can be checked before anything is installed or started; then start it."""
+    settings = dotenv.effective()
+    if mode == "run":
+        _check_settings(settings)
+    else:
+        port = settings.get("PORT")  # all that the demo takes from .env
+        settings = {**os.environ, **({"PORT": port} if port else {})}
+    place, address = Place(mode), Address.of(mode, settings)
+    with place.claimed():
+        address.check_free(patience=10 if place.services.exists() else 0)
+    environment.ensure("run")
+    environment.enter([str(ROOT / "up.py"), mode])
+    return stack.serve(mode, settings)
+
+
+def _check_settings(settings: dict[str, str]) -> None:
+    problems = dotenv.problems(settings)
+    if not problems:
+        return
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    first = "" if (ROOT / ".env").exists() else "First: cp .env.example .env\n"
+    raise CannotStart(
+        f"{first}Settings in .env or the environment keep the call centre from starting:\n{lines}\n"
+        "docs/install.md goes through them; `make demo` needs none."
+    )
+
+
+def _down(modes: Sequence[str]) -> int:
+    for mode in modes:
+        if mode not in {"demo", "run"}:
+            raise CannotStart(f"There is no mode {mode!r}: `down`, `down demo` or `down run`.")
+        place = Place(mode)
+        if pid := place.holder():
+            say(f"Stopping `{mode}` (process {pid}) …")
+            os.kill(pid, signal.SIGTERM)
+            began = time.monotonic()
+            while place.holder() == pid:
+                if time.monotonic() - began > 60:
+                    raise CannotStart(f"Process {pid} does not stop: `kill -9 {pid}` ends it.")
+                time.sleep(0.1)
+        else:
+            say(f"`{mode}` is not running.")
+    return 0
+
+
+# --- Checks, tests and benchmarks --------------------------------------------------------------
+
+
+def _test(arguments: Sequence[str]) -> int:
+    if arguments:
+        return _pytest(*arguments)
+    _check_browser()
+    failed = _run_checks(_CHECKS)
+    code = _pytest("-m", "not long")
+    if failed:
+        say(f"Failed: {', '.join(failed)}{' and the tests' if code else ''}.")
+    return code or (1 if failed else 0)
+
+
+def _test_long(arguments: Sequence[str]) -> int:
+    return _pytest("-m", "long", *arguments)
+
+
+def _lint(arguments: Sequence[str]) -> int:
+    if unknown := set(arguments) - set(_CHECKS):
+        raise CannotStart(f"No such check: {', '.join(unknown)}; there are {', '.join(_CHECKS)}.")
+    failed = _run_checks(arguments or _CHECKS)
+    if failed:
+        say(f"Failed: {', '.join(failed)}.")
+    return 1 if failed else 0
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    return _call(["python", "-m", "bench", *arguments])
+
+
+def _pytest(*arguments: str) -> int:
+    return _call(["python", "-m", "pytest", *arguments])
+
+
+def _run_checks(names: Sequence[str] | dict[str, list[str]]) -> list[str]:
+    """Run each check to its end; return the names of those that failed."""
+    settings = {**os.environ, **dotenv.PLACEHOLDERS, "DOTENV": "off"}
+    failed = []
+    for name in names:
+        began = time.monotonic()
+        say(f"- {name}")
+        if _call(_CHECKS[name], settings):
+            failed.append(name)
+        say(f"  {time.monotonic() - began:.1f} s")
+    return failed
+
+
+def _call(command: Sequence[str], env: dict[str, str] | None = None) -> int:
+    """Run a program of the environment in the foreground: Ctrl-C reaches it by itself."""
+    program = VENV / "bin" / command[0]
+    process = subprocess.Popen([program, *command[1:]], cwd=ROOT, env=env)  # noqa: S603
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+
+
+def _check_browser() -> None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if any(shutil.which(name) for name in names):
+        return
+    advice = "there is no Chromium (on Debian: `apt-get install chromium`)"
+    if os.environ.get("CALLCENTER_REQUIRE_BROWSER") == "1":
+        raise CannotStart(f"The browser tests must run, and {advice}.")
+    say(f"The browser tests will be skipped: {advice}.")

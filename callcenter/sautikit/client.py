@@ -1,0 +1,265 @@
+"""The provider's REST API (contract 2 and 3), one method per thing we ask of it."""
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar
+
+import callcenter
+from callcenter.sautikit import answers, bodies
+from callcenter.sautikit.actions import is_web_url
+from callcenter.sautikit.bodies import Unreadable
+from callcenter.sautikit.commands import (
+    LABEL,
+    Page,
+    PlaceCall,
+    PlacedCall,
+    Shape,
+    Wallet,
+    placed_call,
+    whole_second,
+)
+from callcenter.sautikit.errors import BadShape, Conflict, NotFound, OutOfFunds, Rejected
+from callcenter.sautikit.records import Record, parse_record
+
+__all__ = ["Page", "PlaceCall", "PlacedCall", "SautikitClient", "Wallet"]
+
+log = logging.getLogger(__name__)
+
+CALLS = "/v1/calls"
+WALLETS = ("/v1/wallet", "/v1/wallet/balance")  # both appear in the docs (contract 3.11)
+
+
+class SautikitClient:
+    """Asks the provider; every failure is a SautikitError.
+
+    One keep-alive session, to be shared by the threads of one process. Timeouts are in seconds.
+    No redirect is followed and nothing is retried here: whether to ask again is for the caller,
+    who knows what is at stake.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        session: requests.Session | None = None,
+        connect_timeout: float = 3.05,
+        read_timeout: float = 8.0,
+    ) -> None:
+        self._base_url = base_url.strip().rstrip("/")
+        if not is_web_url(self._base_url):
+            raise ValueError("base_url: an absolute http(s) URL")
+        self._auth = _Bearer(api_key)
+        self._timeout = (connect_timeout, read_timeout)
+        self._session = session or _new_session()
+        self._headers = {
+            "Accept": "application/json",
+            "User-Agent": f"callcenter/{callcenter.__version__}",
+        }
+
+    def place_call(self, call: PlaceCall, *, shape: Shape, idempotency_key: str) -> PlacedCall:
+        """Place `call`; return once the provider has taken it, before the other side answers.
+
+        The same key with the same call and shape places it once (contract 2.5): after an
+        Unavailable with `maybe_placed`, ask again. Raises BadShape when the body was not
+        understood, so that no call exists.
+        """
+        if not LABEL.fullmatch(idempotency_key):
+            raise ValueError("idempotency_key: 1 to 64 of [A-Za-z0-9._-]")
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        try:
+            response = self._send("POST", CALLS, data=call.body(shape), headers=headers)
+        except Rejected as error:
+            if error.status in (400, 422) and not isinstance(error, OutOfFunds):
+                raise BadShape(**answers.facts(error)) from None
+            raise
+        replayed = bodies.truth(response.headers.get("Idempotent-Replay", "")) is True
+        answer = answers.value(response, placing=True) if response.content.strip() else {}
+        if not isinstance(answer, dict):
+            raise answers.unreadable(response, placing=True)
+        return placed_call(answer, replayed=replayed)
+
+    def get_call(self, handle: str) -> Record:
+        """Return the record of the call with this UUID or `HD_…` handle. Raises NotFound."""
+        response = self._send("GET", _path(handle))
+        try:
+            return parse_record(answers.value(response))
+        except Unreadable:
+            raise answers.unreadable(response) from None
+
+    def list_calls(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        status: Sequence[str] = (),
+        direction: str | None = None,
+        q: str | None = None,
+        session_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page:
+        """Return one page of records, newest first (contract 3.3).
+
+        `since` and `until` are aware times; `q` is part of the other party's number or of a
+        session id. A row that cannot be read is left out and counted.
+        """
+        asked = {
+            "from": whole_second(since) if since else None,
+            "to": whole_second(until, up=True) if until else None,
+            "status": status if isinstance(status, str) else ",".join(status),
+            "direction": direction,
+            "q": q,
+            "session_id": session_id,
+            "cursor": cursor,
+            "limit": str(max(1, min(limit, 100))),
+        }
+        query = {name: value for name, value in asked.items() if value}
+        response = self._send("GET", CALLS, params=query)
+        answer = answers.value(response)
+        rows = answers.rows(answer)
+        if rows is None:
+            raise answers.unreadable(response)
+        records, bad = [], 0
+        for row in rows:
+            try:
+                records.append(parse_record(row))
+            except Unreadable:
+                bad += 1
+        if bad:
+            log.warning("sautikit: %d of %d call records are unreadable", bad, len(rows))
+        return Page(tuple(records), answers.next_cursor(answer), bad)
+
+    def iter_pages(self, *, max_pages: int = 50, **query: Any) -> Iterator[Page]:
+        """Yield the pages of `list_calls(**query)` until the last, or a cursor seen before."""
+        seen: set[str] = set()
+        for _ in range(max_pages):
+            page = self.list_calls(**query)
+            yield page
+            if page.next_cursor is None:
+                return
+            if page.next_cursor in seen:
+                log.warning("sautikit: the list of calls repeats a cursor; stopped there")
+                return
+            seen.add(page.next_cursor)
+            query["cursor"] = page.next_cursor
+        log.warning("sautikit: the list of calls is longer than %d pages; stopped", max_pages)
+
+    def iter_calls(self, *, max_pages: int = 50, **query: Any) -> Iterator[Record]:
+        """Yield the records of `iter_pages`, newest first."""
+        for page in self.iter_pages(max_pages=max_pages, **query):
+            yield from page.records
+
+    def hang_up(self, handle: str) -> bool:
+        """End a call. True also when it had ended before; False when there is no such live call."""
+        try:
+            self._send("POST", f"{_path(handle)}/hangup")
+        except (NotFound, Conflict):
+            return False
+        except Rejected as error:
+            if error.status == 410:  # gone
+                return False
+            raise
+        return True
+
+    def wallet(self) -> Wallet:
+        """Return what the wallet holds."""
+        try:
+            response = self._send("GET", WALLETS[0])
+        except NotFound:
+            response = self._send("GET", WALLETS[1])
+        answer = answers.value(response)
+        found = bodies.layers(answer) if isinstance(answer, dict) else ()
+        found += tuple(w for layer in found if isinstance(w := layer.get("wallet"), dict))
+        for layer in found:
+            balance = bodies.signed(layer.get("balance_minor"))
+            if balance is not None:
+                threshold = bodies.signed(layer.get("low_balance_threshold_minor"))
+                return Wallet(balance, bodies.pick([layer], ("currency",), 8).upper(), threshold)
+        raise answers.unreadable(response)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Return the 2xx answer, or raise what any other one means."""
+        started = time.monotonic()
+        acting = method == "POST"
+        try:
+            response = self._session.request(
+                method,
+                self._base_url + path,
+                params=params,
+                data=data,
+                headers={**self._headers, **(headers or {})},
+                auth=self._auth,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
+        except OSError as error:  # requests' own errors, and a missing certificate bundle
+            # Not chained: requests' own texts quote the URL, and with it a number in its query.
+            raise answers.no_answer(error, acting=acting) from None
+        spent = (time.monotonic() - started) * 1000
+        log.debug("sautikit: %s %s -> %d, %.0f ms", method, path, response.status_code, spent)
+        if 200 <= response.status_code < 300:
+            return response
+        raise answers.refusal(response, acting=acting, key=self._auth.key)
+
+
+class _Bearer(AuthBase):
+    """Sets the key itself, so that a ~/.netrc entry for the host cannot replace it."""
+
+    def __init__(self, api_key: str) -> None:
+        key = api_key.strip().strip("\"'").strip()
+        key = re.sub(r"^bearer\s+", "", key, flags=re.IGNORECASE).strip("\"' \t")
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError("api_key: printable ASCII without spaces")
+        self.key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.key}"
+        return request
+
+    def __repr__(self) -> str:
+        return "<bearer key>"
+
+
+class _NoCookies(RequestsCookieJar):
+    """Keeps nothing: a jar is shared state that an API with a key has no use for."""
+
+    def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=32)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.cookies = _NoCookies()
+    return session
+
+
+def _path(handle: str) -> str:
+    """Return the path of one call; an empty or dotted handle would name another resource."""
+    if not handle.strip(". ") or len(handle) > 256:
+        raise Rejected("this is no call's handle", code="bad_handle")
+    return f"{CALLS}/{quote(handle, safe='')}"

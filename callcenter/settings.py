@@ -1,0 +1,221 @@
+"""Every setting of the project, read from the environment or from `.env` (the environment wins).
+
+In reading order: the site, the database, Redis, Celery, Django, the API, Sautikit. What each
+name means for an operator stands in `.env.example` and docs/install.md.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.urls import reverse_lazy
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.FileAwareEnv()  # SECRET_KEY or SECRET_KEY_FILE
+env.smart_cast = False  # a type is written, never guessed from a default
+if os.environ.get("DOTENV") != "off":
+    env.read_env(BASE_DIR / ".env")
+
+# --- The site ----------------------------------------------------------------------------------
+SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+DEBUG = env.bool("DEBUG", default=False)
+DEMO = env.bool("DEMO", default=False)
+PORT = env.int("PORT", default=8000)
+PUBLIC_BASE_URL = env.str("PUBLIC_BASE_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
+_public = urlsplit(PUBLIC_BASE_URL)
+_is_https = _public.scheme == "https"
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
+    host for host in (_public.hostname, "127.0.0.1", "localhost", "[::1]") if host
+]
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+TIME_ZONE = env.str("TIME_ZONE", default="Africa/Nairobi")
+USE_TZ = True
+LANGUAGE_CODE = "en"
+USE_I18N = True
+
+# --- PostgreSQL: the only truth ----------------------------------------------------------------
+DATABASES = {"default": env.db("DATABASE_URL")}
+DATABASES["default"].update(
+    ENGINE="django.db.backends.postgresql",
+    CONN_MAX_AGE=0,  # the pool keeps the connections
+    OPTIONS={
+        **DATABASES["default"].get("OPTIONS", {}),
+        "options": "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=15000",
+        # 0.8 s: a voice webhook gets the static plan within a second when the database is away.
+        "pool": {"min_size": 1, "max_size": env.int("DB_POOL_SIZE", default=14), "timeout": 0.8},
+    },
+)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: only the bell ----------------------------------------------------------------------
+REDIS_URL = env.str("REDIS_URL")
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_PUBLISH_RETRY = False  # a lost ring is found by the sweep; nobody waits for Redis
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 60,
+    "unacked_restore_interval": 5,
+    "socket_connect_timeout": 1,
+    "socket_timeout": 20,
+}
+CELERY_TIMEZONE = "UTC"
+
+# --- Django ------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_htmx",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "agents",
+    "queues",
+    "reporting",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",  # waived by name where it must be
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "callcenter.urls"
+ASGI_APPLICATION = "callcenter.asgi.application"
+WSGI_APPLICATION = "callcenter.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static"))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+if Path(STATIC_ROOT).is_dir():  # collected: the web processes serve them, compressed
+    MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if (Path(STATIC_ROOT) / "staticfiles.json").is_file()
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+LOGIN_URL = reverse_lazy("login")
+LOGIN_REDIRECT_URL = reverse_lazy("home")
+LOGOUT_REDIRECT_URL = reverse_lazy("login")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 60 * 60 * 12  # one long shift
+SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30 if _is_https else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _is_https else None
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+APPEND_SLASH = True
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # Celery names each task at INFO; the timeline of the call is the better record.
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+    },
+}
+# DEBUG keeps every statement in memory otherwise; the checks that need one database each stay.
+SILENCED_SYSTEM_CHECKS = ["security.W008"]  # the reverse proxy redirects, never the product
+if not _is_https:
+    SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W012", "security.W016"]
+else:
+    SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W021"]  # subdomains are not ours to bind
+
+# --- The API -----------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["callcenter.permissions.IsSupervisor"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "callcenter.api.Pagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "callcenter.api.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Call centre",
+    "DESCRIPTION": "Queues, agents, menus, calls, the live board and the figures.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "PresenceEnum": "agents.models.Presence",
+        "EngagementEnum": "agents.models.Engagement",
+        "CallStateEnum": "queues.models.QueuedCall.State",
+    },
+}
+UNFOLD = {
+    "SITE_TITLE": "Call centre",
+    "SITE_HEADER": "Call centre",
+    "SITE_URL": "/",
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {
+        "primary": {
+            "50": "#eefaf6", "100": "#d5f3e9", "200": "#aee6d4", "300": "#79d2b9",
+            "400": "#44b799", "500": "#219c7f", "600": "#147d67", "700": "#106454",
+            "800": "#105044", "900": "#0f4239", "950": "#062621",
+        }
+    },
+    "SIDEBAR": {"show_search": True},
+}  # fmt: skip
+
+# --- Sautikit ----------------------------------------------------------------------------------
+SAUTIKIT_API_BASE_URL = env.str("SAUTIKIT_API_BASE_URL", default="https://api.sautikit.com")
+SAUTIKIT_API_KEY = env.str("SAUTIKIT_API_KEY", default="")
+SAUTIKIT_NUMBER = env.str("SAUTIKIT_NUMBER", default="")
+SAUTIKIT_CALL_SCHEMA = env.str("SAUTIKIT_CALL_SCHEMA", default="auto")  # auto, sdk, use_case
+SAUTIKIT_WEBHOOK_TOKENS = env.list("SAUTIKIT_WEBHOOK_TOKEN", default=[])  # newest first
+SAUTIKIT_SIGNING_SECRETS = env.list("SAUTIKIT_SIGNING_SECRETS", default=[])  # newest first
+SAUTIKIT_REQUIRE_SIGNATURE = env.bool("SAUTIKIT_REQUIRE_SIGNATURE", default=False)
+SAUTIKIT_ALLOW_BARE_SIGNATURE = env.bool("SAUTIKIT_ALLOW_BARE_SIGNATURE", default=False)
+SAUTIKIT_EMPTY_REPLY = env.str("SAUTIKIT_EMPTY_REPLY", default="xml")  # xml or json
+HOLD_MUSIC_URL = env.str("HOLD_MUSIC_URL", default="")

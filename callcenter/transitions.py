@@ -1,0 +1,43 @@
+"""State moves by compare-and-set: one UPDATE that names the states it may leave."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db import models
+
+
+class StaleTransition(Exception):
+    """The row was no longer in a state from which this move is allowed."""
+
+
+class Transitions(models.Model):
+    """A model with a `state` whose allowed moves are data.
+
+    `MOVES` maps each target state to the states it may follow; `FINAL` are the ends.
+    """
+
+    MOVES: ClassVar[Mapping[str, frozenset[str]]]
+    FINAL: ClassVar[frozenset[str]]
+
+    class Meta:
+        abstract = True
+
+    def move_to(self, state: str, **changes: Any) -> None:
+        """Move this row to `state` and write `changes` with it, in one UPDATE.
+
+        Raises StaleTransition, and changes nothing, when the row has left the states from which
+        `state` may be reached. The instance carries the new values afterwards.
+        """
+        rows: models.QuerySet[Any] = type(self)._default_manager.filter(pk=self.pk)
+        leavable: dict[str, Any] = {"state__in": self.MOVES[state]}
+        moved = rows.filter(**leavable).update(**{"state": state, **changes})
+        if not moved:
+            raise StaleTransition(f"{self} can no longer become {state}")
+        self.__dict__.update({"state": state})
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the row has reached an end that nothing reopens."""
+        return getattr(self, "state") in self.FINAL  # noqa: B009 - declared by each model

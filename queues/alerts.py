@@ -1,0 +1,29 @@
+"""What a supervisor should know: raised again it counts up, until somebody dismisses it."""
+
+from datetime import datetime
+
+from django.db import connection
+
+from callcenter import bell
+from queues.models import Alert
+
+_RAISE = """
+INSERT INTO queues_alert (kind, subject, text, count, first_at, last_at)
+VALUES (%s, %s, %s, 1, %s, %s)
+ON CONFLICT (kind, subject) WHERE dismissed_at IS NULL
+DO UPDATE SET count = queues_alert.count + 1, last_at = EXCLUDED.last_at, text = EXCLUDED.text
+"""
+
+
+def raise_alert(kind: str, subject: str, text: str, *, at: datetime) -> None:
+    """Tell the supervisors; `kind` and `subject` make it one alert however often it is raised."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RAISE, [kind, subject[:128], text[:300], at, at])
+    bell.ring("board")
+
+
+def dismiss(alert_pk: int, *, at: datetime) -> bool:
+    """Take an alert off the board; raised again, it is a new one."""
+    dismissed = Alert.objects.filter(pk=alert_pk, dismissed_at=None).update(dismissed_at=at)
+    bell.ring("board")
+    return bool(dismissed)

@@ -1,0 +1,134 @@
+"""A customer's first POST: which call it is, and what they are answered."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from callcenter.ids import new_id
+from callcenter.sautikit import phone
+from callcenter.sautikit.callbacks import VoiceCallback
+from queues import alerts, calls, documents, ivr, routing
+from queues.inbox import Arrival
+from queues.models import Leg, Number, QueuedCall
+from queues.reconcile import FIRST_LIVE_CHECK
+from queues.scene import Scene
+
+State = QueuedCall.State
+_PUBLIC = re.compile(r"[A-Za-z0-9._-]{1,58}")
+
+
+def arrive(callback: VoiceCallback, *, at: datetime, arrival: Arrival) -> str | None:
+    """Answer a call that we have not seen; None when another request has just taken it."""
+    number, customer = _number(callback)
+    ended = callback.is_end
+    started_at = at - timedelta(seconds=callback.duration_seconds or 0) if ended else at
+    try:
+        with transaction.atomic():
+            queue = number.queue if number else None
+            picked = routing.claim_for_arrival(queue, at) if queue and not ended else None
+            call = _create(callback, number, customer, started_at)
+            arrival.store(call)
+            opened = Scene(call, None, None, at, arrival.endpoint, picked)
+            opened.note("arrived", customer=phone.masked(customer))
+            if number is None:
+                document = _unknown_number(opened, callback)
+            elif ended:
+                _ended_before_we_knew(opened, number)
+                document = ""
+            elif number.menu:
+                document = ivr.ask(opened, number.menu)
+            elif queue:
+                document = calls.enter_queue(opened, queue)
+            else:  # pragma: no cover - a constraint forbids it
+                document = documents.unknown_number()
+            opened.close()
+            return document
+    except IntegrityError as error:
+        if "public_id" in str(error) or "session_id" in str(error) or "provider_id" in str(error):
+            return None
+        raise
+
+
+def _number(callback: VoiceCallback) -> tuple[Number | None, str]:
+    """Return what was dialled and who called; the two may come swapped (contract 4.2)."""
+    parties = [callback.dialled, callback.caller]
+    found = {
+        number.e164: number
+        for number in Number.objects.filter(e164__in=parties).select_related("queue", "menu")
+    }
+    if callback.dialled not in found and callback.caller in found:
+        return found[callback.caller], callback.dialled
+    return found.get(callback.dialled), callback.caller
+
+
+def _create(
+    callback: VoiceCallback, number: Number | None, customer: str, started_at: datetime
+) -> QueuedCall:
+    pk = new_id()
+    handle = callback.handle or ""
+    queue = number.queue if number else None
+    call = QueuedCall.objects.create(
+        pk=pk,
+        public_id=handle if _PUBLIC.fullmatch(handle) else str(pk),
+        direction=QueuedCall.Direction.INBOUND,
+        customer=customer or "anonymous",
+        line=number.e164 if number else callback.dialled,
+        queue=queue,
+        menu=number.menu if number else None,
+        priority=queue.priority if queue else 0,
+        arrived_at=started_at,
+    )
+    ended = callback.is_end
+    Leg.objects.create(
+        call=call,
+        role=Leg.Role.CUSTOMER,
+        state=Leg.State.ENDED if ended else Leg.State.RINGING,
+        party=customer or "anonymous",
+        line=call.line,
+        session_id=callback.session_id or (handle if not callback.call_id else None),
+        provider_id=callback.call_id,
+        planned_at=started_at,
+        placed_at=started_at,
+        ended_at=started_at + timedelta(seconds=callback.duration_seconds or 0) if ended else None,
+        ask_at=None if ended else started_at + FIRST_LIVE_CHECK,
+    )
+    return call
+
+
+def _unknown_number(opened: Scene, callback: VoiceCallback) -> str:
+    calls.end(opened, State.REJECTED, reason="unknown number")
+    dialled = callback.dialled or "no number"
+    alerts.raise_alert(
+        "unknown_number",
+        dialled,
+        f"A call came in on {dialled}, which is on no queue and no menu.",
+        at=opened.at,
+    )
+    return "" if callback.is_end else documents.unknown_number()
+
+
+def _ended_before_we_knew(opened: Scene, number: Number) -> None:
+    call = opened.call
+    if number.queue:
+        QueuedCall.objects.filter(pk=call.pk).update(queued_at=call.arrived_at)
+        where = QueuedCall.AbandonedIn.QUEUE
+    else:
+        where = QueuedCall.AbandonedIn.MENU
+    calls.end(opened, State.ABANDONED, abandoned_in=where, reason="over when first heard of")
+
+
+def public_id(raw: str) -> uuid.UUID | None:
+    """Return the key of the call known by this public id or by either provider handle."""
+    raw = raw[:128]
+    call = QueuedCall.objects.filter(public_id=raw).values_list("pk", flat=True).first()
+    if call:
+        return call
+    legs = Leg.objects.filter(role=Leg.Role.CUSTOMER)
+    for field in ("session_id", "provider_id"):
+        if found := legs.filter(**{field: raw}).values_list("call_id", flat=True).first():
+            return found
+    return None

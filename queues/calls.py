@@ -1,0 +1,445 @@
+"""The life of a call: the only writer of its state.
+
+Every source of news (voice URL, room, status and event webhooks, the provider's record) ends in
+one of these functions; each takes an open scene and may be told the same thing twice, late, or
+not at all. docs/call-flow.md tells the same story in the order of the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from agents.models import Engagement
+from callcenter import bell
+from callcenter.sautikit.outcomes import Outcome
+from callcenter.transitions import StaleTransition
+from queues import documents, offers, routing
+from queues.models import Leg, Offer, Queue, QueuedCall
+from queues.scene import Scene
+
+log = logging.getLogger(__name__)
+
+State = QueuedCall.State
+JOIN_PATIENCE = timedelta(seconds=8)  # an unseen join is taken for granted after this
+AFTER_DIAL = timedelta(seconds=2)  # the provider is asked meanwhile whether the dial was answered
+ALONE = timedelta(seconds=15)  # a party alone in a room, or after the other has gone
+LAP = timedelta(seconds=20)  # a lap of music and a little more
+LIVE_CHECK = timedelta(seconds=30)  # between questions about an answered leg
+JOIN_GRACE = timedelta(seconds=3)  # from the agent's room document to "they talk"
+ANSWER_PATIENCE = timedelta(seconds=20)  # for the answered agent to ask us what to do
+
+
+# --- What the customer is answered -------------------------------------------------------------
+
+
+def answer_with(scene: Scene, document: str) -> str:
+    """Remember the document that the customer is answered with, and return it.
+
+    The row changes with it, so that a repeated question gets the same bytes.
+    """
+    call = scene.call
+    call.step, call.document = call.step + 1, document
+    QueuedCall.objects.filter(pk=call.pk).update(step=call.step, document=document)
+    return document
+
+
+def acknowledge(call: QueuedCall) -> None:
+    """The customer's leg has moved on: a repeat of the first POST gets no second document."""
+    if not call.is_acknowledged:
+        QueuedCall.objects.filter(pk=call.pk).update(is_acknowledged=True)
+        call.is_acknowledged = True
+
+
+def enter_queue(scene: Scene, queue: Queue) -> str:
+    """Bring the customer to `queue`: to a free agent at once, or into the hold room.
+
+    `scene.picked` is the agent whom routing has locked for this customer, or None.
+    """
+    call, at = scene.call, scene.at
+    if call.queue_id != queue.pk:
+        call.queue, call.priority = queue, queue.priority
+        QueuedCall.objects.filter(pk=call.pk).update(queue=queue, priority=queue.priority)
+    if queue.when_empty == "end" and scene.picked is None and routing.nobody_signed_in(queue):
+        end(scene, State.REJECTED, reason="nobody signed in")
+        return documents.nobody_here(queue)
+    if scene.picked is None:
+        return hold(scene)
+    QueuedCall.objects.filter(pk=call.pk, queued_at=None).update(queued_at=at)
+    call.queued_at = call.queued_at or at
+    why = routing.explain(queue, scene.picked, at)
+    offer = offers.make(scene, scene.picked, Offer.Kind.DIRECT, why=why)
+    return answer_with(scene, documents.direct(call, offer))
+
+
+def hold(scene: Scene) -> str:
+    """Answer with the hold room (or a lap of music); the place in line stays what it was."""
+    call, at = scene.call, scene.at
+    if call.state != State.OFFERED:  # a customer who is being offered stays so, in the room again
+        earliest = max(at + JOIN_PATIENCE, call.not_before or at)
+        call.move_to(
+            State.WAITING,
+            queued_at=call.queued_at or at,
+            agent=None,
+            offerable_from=earliest,
+        )
+        scene.note("holding")
+        bell.ring("sweep_at", earliest)
+    laps = call.queue is not None and routing.holds_by_laps(call.queue)
+    if laps and call.state == State.WAITING and has_waited_too_long(call, at):
+        end(scene, State.EXPIRED, reason="waited too long")
+        return documents.apology(call)
+    place = routing.position(call) if call.queue and (not laps or call.step == 0) else None
+    if laps:
+        return answer_with(scene, documents.lap(call, position=place))
+    return answer_with(scene, documents.hold(call, position=place))
+
+
+def after_dial(scene: Scene, *, answered: bool, talked: timedelta | None = None) -> str:
+    """Answer a customer whose dial (or stay in the room) is over, by the call's state.
+
+    `answered` is what the provider said in passing, `talked` for how long.
+    """
+    call = scene.call
+    acknowledge(call)
+    if scene.picked and call.state == State.WAITING and call.queue:
+        return _lap_dial(scene)
+    if answered and call.state == State.OFFERED:
+        connect(scene, at=max(call.dialled_at or scene.at, scene.at - (talked or timedelta())))
+    if call.state == State.CONNECTED:
+        finish(scene, reason="dial over")
+    if call.is_final:
+        return documents.goodbye(call)
+    offer = scene.offer
+    if offer and offer.kind == Offer.Kind.DIRECT and call.state == State.OFFERED:
+        return _direct_dial_failed(scene, offer)
+    if call.state == State.OFFERED and not call.is_inbound and offer is None:
+        end(scene, State.FAILED, reason="agent not reached")
+        return documents.apology(call)
+    if call.state in {State.WAITING, State.OFFERED}:
+        return hold(scene)
+    return call.document or documents.apology(call)
+
+
+def _lap_dial(scene: Scene) -> str:
+    """End a lap of music by dialling the SIP agent who is free now."""
+    agent = scene.picked
+    if agent is None:
+        return hold(scene)
+    queue = scene.call.queue
+    why = routing.explain(queue, agent, scene.at) if queue else None
+    offer = offers.make(scene, agent, Offer.Kind.DIRECT, why=why)
+    return answer_with(scene, documents.direct(scene.call, offer))
+
+
+def _direct_dial_failed(scene: Scene, offer: Offer) -> str:
+    """No evidence of an answer: back to the line, or an apology to a contact whom we called."""
+    not_answered(scene, Offer.State.NO_ANSWER)
+    if scene.call.is_final:
+        return documents.apology(scene.call)
+    # The provider is asked: an answer that left no trace is corrected by its record.
+    Offer.objects.filter(pk=offer.pk).update(check_at=scene.at, checks=0)
+    bell.ring("check_offer", str(offer.pk))
+    scene.call.not_before = scene.at + AFTER_DIAL
+    QueuedCall.objects.filter(pk=scene.call.pk).update(not_before=scene.call.not_before)
+    return hold(scene)
+
+
+# --- The customer's leg ------------------------------------------------------------------------
+
+
+def customer_joined(scene: Scene) -> None:
+    """The customer is in the hold room: from now on the router may offer the call."""
+    call = scene.call
+    acknowledge(call)
+    if call.state != State.WAITING:
+        return
+    offerable_from = max(scene.at, call.not_before or scene.at)
+    QueuedCall.objects.filter(pk=call.pk).update(offerable_from=offerable_from)
+    call.offerable_from = offerable_from
+    scene.note("joined_room")
+    if offerable_from > scene.at:
+        bell.ring("sweep_at", offerable_from)
+    bell.ring("route")
+
+
+def customer_left_room(scene: Scene) -> None:
+    """The customer left the room: the end of a talk; of a wait only if the provider says so."""
+    call = scene.call
+    if call.state == State.CONNECTED:
+        finish(scene, reason="customer left the room")
+    elif call.state in {State.WAITING, State.OFFERED}:
+        scene.note("left_room")
+        if call.state == State.WAITING:
+            QueuedCall.objects.filter(pk=call.pk).update(offerable_from=scene.at + AFTER_DIAL)
+            bell.ring("sweep_at", scene.at + AFTER_DIAL)
+        for leg in Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER, ended_at=None):
+            ask_soon(leg, scene.at)
+
+
+def customer_ended(scene: Scene, *, outcome: Outcome, ended_at: datetime) -> None:
+    """The customer's leg has ended: so does the call, in the way that its state says."""
+    call = scene.call
+    acknowledge(call)
+    if call.is_final:
+        return
+    if call.state == State.CONNECTED:
+        finish(scene, ended_at=ended_at, reason="customer hung up")
+    elif call.state == State.GREETING:
+        abandon(scene, QueuedCall.AbandonedIn.MENU, ended_at=ended_at)
+    elif call.state == State.WAITING:
+        abandon(scene, QueuedCall.AbandonedIn.QUEUE, ended_at=ended_at)
+    elif call.state == State.OFFERED:
+        abandon(scene, QueuedCall.AbandonedIn.RINGING, ended_at=ended_at)
+    elif call.state == State.DIALLING:
+        if scene.offer:
+            offers.close(scene, Offer.State.CALLER_GONE)
+        end(
+            scene, _OUTBOUND_END.get(outcome, State.FAILED), ended_at=ended_at, reason=outcome.value
+        )
+
+
+_OUTBOUND_END = {
+    Outcome.NO_ANSWER: State.NO_ANSWER,
+    Outcome.CANCELED: State.NO_ANSWER,
+    Outcome.BUSY: State.BUSY,
+    Outcome.COMPLETED: State.NO_ANSWER,  # `Completed` as the first word: hung up unanswered
+}
+
+
+def abandon(scene: Scene, where: str, *, ended_at: datetime) -> None:
+    """The customer left before an agent came.
+
+    A direct dial may have been answered without our knowing: its end is provisional until the
+    provider's record is in, and the offer stays open until the first questions are answered.
+    """
+    _call, offer = scene.call, scene.offer
+    provisional = bool(offer and offer.kind == Offer.Kind.DIRECT)
+    if offer and not provisional:
+        offers.close(scene, Offer.State.CALLER_GONE)
+    elif offer:
+        Offer.objects.filter(pk=offer.pk).update(check_at=scene.at, checks=0)
+        bell.ring("check_offer", str(offer.pk))
+    end(scene, State.ABANDONED, ended_at=ended_at, abandoned_in=where, is_provisional=provisional)
+
+
+def contact_answered(scene: Scene) -> str:
+    """A contact whom we called has answered: bring in the agent who was reserved for them."""
+    call, offer = scene.call, scene.offer
+    if offer is None or call.is_final:
+        return documents.apology(call)
+    if call.state != State.DIALLING:
+        return call.document
+    queue = call.queue
+    ring = timedelta(seconds=queue.ring_timeout if queue else 30)
+    into_room = offer.agent.confirm_key
+    offer.kind = Offer.Kind.ROOM if into_room else Offer.Kind.DIRECT
+    offer.ring_until = scene.at + ring
+    offer.check_at = offer.ring_until if into_room else scene.at + offers.NO_NEWS
+    offer.save(update_fields=["kind", "ring_until", "check_at"])
+    call.move_to(
+        State.OFFERED, agent=offer.agent, dialled_at=scene.at, queued_at=call.queued_at or scene.at
+    )
+    scene.note("contact_answered", agent=offer.agent.name)
+    if into_room:
+        offers.plan_leg(scene, offer)
+        return answer_with(scene, documents.hold(call, position=None))
+    return answer_with(scene, documents.direct(call, offer))
+
+
+# --- The agent's leg ---------------------------------------------------------------------------
+
+
+def agent_answered(scene: Scene, *, answered_at: datetime) -> None:
+    """The agent's phone was picked up; in a direct dial that means: they talk."""
+    offer = scene.offer
+    if offer is None or offer.state == Offer.State.JOINED:
+        return
+    if offer.kind == Offer.Kind.DIRECT:
+        connect(scene, at=answered_at)
+    elif offer.state != Offer.State.ANSWERED:
+        offer.move_to(
+            Offer.State.ANSWERED, answered_at=answered_at, check_at=scene.at + ANSWER_PATIENCE
+        )
+        scene.note("agent_answered", agent=offer.agent.name)
+
+
+def connect(scene: Scene, *, at: datetime, estimated: bool = False) -> None:
+    """Agent and customer talk from `at` on. Told again, or too late, it changes nothing."""
+    if scene.offer is None or scene.call.state != State.OFFERED:
+        return
+    offers.talk(scene, at=max(at, scene.offer.created_at), estimated=estimated)
+    Leg.objects.filter(call=scene.call, ended_at=None).update(ask_at=scene.at + LIVE_CHECK)
+
+
+def agent_ended(scene: Scene, offer: Offer, *, outcome: Outcome, ended_at: datetime) -> None:
+    """The agent's leg of `offer` has ended: a talk is over, or an attempt has failed."""
+    if scene.offer is None or scene.offer.pk != offer.pk:
+        return
+    offer = scene.offer
+    if scene.call.state == State.CONNECTED:
+        finish(scene, ended_at=ended_at, reason="agent hung up")
+    elif offer.state == Offer.State.ANSWERED:
+        in_room_since = offer.conference_at
+        if in_room_since and ended_at - in_room_since >= JOIN_GRACE:
+            connect(scene, at=in_room_since, estimated=True)
+            finish(scene, ended_at=ended_at, reason="agent hung up")
+        elif offer.agent.confirm_key and in_room_since is None:
+            not_answered(scene, Offer.State.NO_KEYPRESS)
+        else:
+            not_answered(scene, Offer.State.DECLINED)
+    else:
+        not_answered(scene, _OFFER_END.get(outcome, Offer.State.NO_ANSWER))
+
+
+_OFFER_END = {
+    Outcome.NO_ANSWER: Offer.State.NO_ANSWER,
+    Outcome.CANCELED: Offer.State.NO_ANSWER,
+    Outcome.BUSY: Offer.State.BUSY,
+    Outcome.FAILED: Offer.State.FAILED,
+    Outcome.COMPLETED: Offer.State.NO_ANSWER,
+}
+
+
+def not_answered(scene: Scene, state: str, *, reason: str = "") -> None:
+    """The offer has failed: hold-off for the agent, and the customer keeps the place in line."""
+    call, offer = scene.call, scene.offer
+    if offer is None:
+        return
+    offers.close(scene, state, reason=reason)
+    if call.state == State.OFFERED and call.is_inbound:
+        in_room = offer.kind == Offer.Kind.ROOM
+        call.move_to(State.WAITING, agent=None, offerable_from=scene.at if in_room else None)
+        scene.note("back_in_line", offer=offer)
+    elif call.state in {State.OFFERED, State.DIALLING} and not call.is_inbound:
+        end(scene, State.FAILED, reason=f"agent: {state}")
+        hang_up_customer(scene, after=timedelta() if offer.kind == Offer.Kind.ROOM else ALONE)
+
+
+# --- Ends --------------------------------------------------------------------------------------
+
+
+def finish(scene: Scene, *, ended_at: datetime | None = None, reason: str = "") -> None:
+    """The talk is over: the call is completed and the agent wraps up."""
+    call = scene.call
+    ended_at = max(ended_at or scene.at, call.connected_at or scene.at)
+    if scene.offer:
+        offers.close(scene, Offer.State.ENDED)
+    end(scene, State.COMPLETED, ended_at=ended_at, reason=reason)
+    hang_up_customer(scene, after=ALONE)
+
+
+def end(
+    scene: Scene, state: str, *, ended_at: datetime | None = None, reason: str = "", **changes: Any
+) -> None:
+    """Bring the call to its one end."""
+    call = scene.call
+    ended_at = max(ended_at or scene.at, call.arrived_at)
+    call.move_to(
+        state, ended_at=ended_at, end_reason=reason[:120], offerable_from=None,
+        is_acknowledged=True, **changes,
+    )  # fmt: skip
+    scene.note(state, reason=reason, abandoned_in=changes.get("abandoned_in"))
+    bell.ring("route")
+
+
+def hang_up_customer(scene: Scene, *, after: timedelta = timedelta()) -> None:
+    """Have the customer's leg ended: at once, or by a question to the provider `after` a while.
+
+    A customer whose talk is over hears a goodbye first; the question is for those who do not
+    get there.
+    """
+    for leg in Leg.objects.filter(call=scene.call, role=Leg.Role.CUSTOMER, ended_at=None):
+        if after:
+            Leg.objects.filter(pk=leg.pk).update(ask_at=scene.at + after)
+        else:
+            offers.hang_up(leg, scene.at)
+
+
+def ask_soon(leg: Leg, at: datetime) -> None:
+    """Have the provider asked about a leg now; the sweep asks again if the bell is lost."""
+    Leg.objects.filter(pk=leg.pk).update(ask_at=at)
+    bell.ring("ask", str(leg.pk))
+
+
+def expire(scene: Scene) -> None:
+    """The customer has waited for as long as the queue allows: the leg is hung up.
+
+    Who holds by laps is told so at the end of the lap; this is for those who do not get there.
+    """
+    call = scene.call
+    if call.state != State.WAITING or call.queue is None:
+        return
+    if routing.holds_by_laps(call.queue) and not has_waited_too_long(call, scene.at - LAP):
+        return
+    end(scene, State.EXPIRED, reason="waited too long")
+    hang_up_customer(scene)
+
+
+def has_waited_too_long(call: QueuedCall, at: datetime) -> bool:
+    """Whether a call has waited for its queue's `max_wait_seconds` at this instant."""
+    if call.queue is None or call.queued_at is None:
+        return False
+    return at - call.queued_at >= timedelta(seconds=call.queue.max_wait_seconds)
+
+
+def agent_is_done(scene: Scene) -> None:
+    """The agent says that the call is over before we have heard so."""
+    if scene.call.state == State.CONNECTED:
+        finish(scene, reason="agent is done")
+        hang_up_customer(scene)
+
+
+# --- Corrections by the provider's record ------------------------------------------------------
+
+
+def correct_to_completed(
+    scene: Scene, offer: Offer, *, answered_at: datetime, ended_at: datetime | None
+) -> None:
+    """The provider's record shows that a direct dial was answered after all."""
+    call = scene.call
+    if scene.offer and scene.offer.pk != offer.pk:
+        scene.note("correction_too_late", offer=offer)
+        return
+    if call.state == State.OFFERED and scene.offer:
+        connect(scene, at=answered_at)
+        if ended_at:
+            finish(scene, ended_at=ended_at, reason="agent hung up")
+        return
+    if call.state not in {State.WAITING, State.ABANDONED}:
+        return
+    if call.state == State.ABANDONED and not call.is_provisional:
+        return
+    was = call.state
+    over_at = call.ended_at or ended_at or scene.at
+    try:
+        if offer.state != Offer.State.ENDED:
+            offer.move_to(Offer.State.ENDED, joined_at=answered_at, ended_at=over_at, check_at=None)
+    except StaleTransition:
+        return
+    call.move_to(
+        State.COMPLETED, agent=offer.agent, connected_at=answered_at, abandoned_in="",
+        ended_at=max(over_at, answered_at), is_provisional=False, offer=None, offerable_from=None,
+        end_reason="corrected by the provider's record",
+    )  # fmt: skip
+    scene.note("corrected", offer=offer, was=was, agent=offer.agent.name)
+    agent = offer.agent
+    if scene.offer or agent.engagement in {Engagement.IDLE, Engagement.RINGING}:
+        agent.strikes = 0
+        type(agent).objects.filter(pk=agent.pk).update(
+            strikes=0, hold_off_until=None, hold_off_reason=""
+        )
+        offers.start_wrap_up(scene, agent, offer, over_at)
+    scene.offer = None
+    if was == State.WAITING:
+        hang_up_customer(scene)
+    bell.ring("route")
+
+
+def close_provisional(scene: Scene, *, final: bool) -> None:
+    """No answer was found behind an abandoned direct dial: let the agent go; then believe it."""
+    if scene.offer and scene.call.is_final:
+        offers.close(scene, Offer.State.CALLER_GONE)
+    if final:
+        QueuedCall.objects.filter(pk=scene.call.pk).update(is_provisional=False)

@@ -1,0 +1,22 @@
+"""Queues, their calls, and the evidence of what happened: one subject a file."""
+
+from queues.models.call import CallEvent, QueuedCall
+from queues.models.evidence import Alert, ProviderFact, WebhookEvent
+from queues.models.leg import Leg
+from queues.models.offer import Offer
+from queues.models.queue import Member, Menu, MenuOption, Number, Queue
+
+__all__ = [
+    "Alert",
+    "CallEvent",
+    "Leg",
+    "Member",
+    "Menu",
+    "MenuOption",
+    "Number",
+    "Offer",
+    "ProviderFact",
+    "Queue",
+    "QueuedCall",
+    "WebhookEvent",
+]

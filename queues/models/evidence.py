@@ -1,0 +1,80 @@
+"""What arrived from the provider, what we know of it, and what a supervisor should see."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from callcenter.ids import new_id
+from queues.models.call import QueuedCall
+
+
+class WebhookEvent(models.Model):
+    """A webhook as it arrived: stored once, handled once."""
+
+    class Verdict(models.TextChoices):
+        TRUSTED = "trusted"  # signed, or with our own token
+        HINT = "hint"  # unsigned: only makes us ask the provider
+        QUARANTINED = "quarantined"  # signature wrong or too old: kept, not acted on
+        UNKNOWN = "unknown"  # of a kind or a leg that we do not know
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    key = models.CharField(max_length=160, unique=True)
+    endpoint = models.CharField(max_length=24)
+    kind = models.CharField(max_length=48, blank=True)
+    verdict = models.CharField(max_length=11, choices=Verdict.choices)
+    note = models.CharField(max_length=200, blank=True)
+    call = models.ForeignKey(
+        QueuedCall, null=True, blank=True, on_delete=models.CASCADE, related_name="webhook_events"
+    )
+    body = models.TextField(blank=True)
+    repeats = models.PositiveIntegerField(default=0)
+    received_at = models.DateTimeField(default=timezone.now)
+    handled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-received_at"]
+        indexes = [
+            models.Index(fields=["-received_at"], name="webhooks_by_time"),
+            models.Index(fields=["call", "received_at"], name="webhooks_by_call"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} {self.kind}".strip()
+
+
+class Alert(models.Model):
+    """Something a supervisor should know, counted until it is dismissed."""
+
+    kind = models.CharField(max_length=32)
+    subject = models.CharField(max_length=128, blank=True)
+    text = models.CharField(max_length=300)
+    count = models.PositiveIntegerField(default=1)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    dismissed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-last_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=Q(dismissed_at=None),
+                name="one_open_alert_per_subject",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class ProviderFact(models.Model):
+    """Something learnt about the provider that must outlive a process."""
+
+    name = models.CharField(max_length=48, primary_key=True)
+    value = models.JSONField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,239 @@
+"""Offers and what they make of an agent: the only writer of engagement and hold-off.
+
+Every function takes an open scene, so agent and call are locked, in that order.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+
+from agents import presence
+from agents.models import Agent, Engagement, HoldOff, Presence
+from callcenter import bell
+from queues import documents
+from queues.models import Leg, Offer, QueuedCall
+from queues.scene import Scene
+
+HOLD_OFF_SECONDS = {
+    HoldOff.BUSY: 30,
+    HoldOff.DECLINED: 10,
+    HoldOff.NO_KEYPRESS: 30,
+    HoldOff.UNREACHABLE: 15,
+}
+NO_ANSWER_SECONDS, NO_ANSWER_MOST = 10, 60
+STRIKES_TO_BREAK, STRIKE_WINDOW = 3, timedelta(minutes=30)
+STRIKING = {Offer.State.NO_ANSWER, Offer.State.NO_KEYPRESS}
+HOLD_OFF_OF = {
+    Offer.State.NO_ANSWER: HoldOff.NO_ANSWER,
+    Offer.State.BUSY: HoldOff.BUSY,
+    Offer.State.FAILED: HoldOff.UNREACHABLE,
+    Offer.State.DECLINED: HoldOff.DECLINED,
+    Offer.State.NO_KEYPRESS: HoldOff.NO_KEYPRESS,
+}
+ANSWER_GRACE = timedelta(seconds=10)  # after a direct dial's longest ring
+NO_NEWS = timedelta(seconds=3)  # between questions to the provider about a ringing phone
+
+
+def make(scene: Scene, agent: Agent, kind: str, *, why: dict[str, Any] | None = None) -> Offer:
+    """Put `agent`, locked by the caller, on the scene's call.
+
+    ROOM plans the agent's leg and rings the bell that places it; DIRECT is dialled by the
+    document that is being answered; CLICK only reserves, until the contact has answered.
+    """
+    call, at = scene.call, scene.at
+    queue = call.queue
+    ring = timedelta(seconds=queue.ring_timeout if queue else 30)
+    greeting = timedelta(seconds=documents.speech_seconds(queue.greeting) if queue else 0)
+    offer = Offer(
+        call=call,
+        agent=agent,
+        queue=queue,
+        kind=kind,
+        created_at=at,
+        ring_until=at + ring + (greeting if kind == Offer.Kind.DIRECT else timedelta()),
+    )
+    if kind == Offer.Kind.DIRECT:
+        offer.check_at = at + greeting + NO_NEWS
+    elif kind == Offer.Kind.ROOM:
+        offer.check_at = offer.ring_until
+    offer.save(force_insert=True)
+    set_engagement(agent, Engagement.RINGING, at)
+    scene.offer, scene.agent = offer, agent
+    changes: dict[str, Any] = {"offer": offer}
+    if kind == Offer.Kind.CLICK:
+        QueuedCall.objects.filter(pk=call.pk).update(**changes)
+        call.offer = offer
+    else:
+        changes |= {"agent": agent, "dialled_at": at}
+        call.move_to(QueuedCall.State.OFFERED, **changes)
+    scene.note("offered", agent=agent.name, kind=kind, **(why or {}))
+    if kind == Offer.Kind.ROOM:
+        plan_leg(scene, offer)
+    return offer
+
+
+def plan_leg(scene: Scene, offer: Offer) -> Leg:
+    """Plan the agent's leg of an offer; its bell places it after the commit."""
+    leg = Leg.objects.create(
+        call=scene.call,
+        offer=offer,
+        role=Leg.Role.AGENT,
+        is_placed_by_us=True,
+        party=offer.agent.destination,
+        line=scene.call.line,
+        planned_at=scene.at,
+    )
+    bell.ring("place", str(leg.pk))
+    return leg
+
+
+def set_engagement(agent: Agent, engagement: str, at: datetime, **changes: Any) -> None:
+    """Write what an agent is doing now."""
+    changes = {"wrap_up_until": None, **changes}
+    changes |= {"engagement": engagement, "engagement_since": at}
+    Agent.objects.filter(pk=agent.pk).update(**changes)
+    for name, value in changes.items():
+        setattr(agent, name, value)
+    bell.ring("desk", agent.pk)
+
+
+def talk(scene: Scene, *, at: datetime, estimated: bool) -> None:
+    """Agent and customer are connected."""
+    offer, agent = _require(scene)
+    offer.move_to(
+        Offer.State.JOINED,
+        joined_at=at,
+        answered_at=offer.answered_at or at,
+        check_at=None,
+    )
+    set_engagement(
+        agent, Engagement.ON_CALL, at, strikes=0, hold_off_until=None, hold_off_reason=""
+    )
+    scene.call.move_to(
+        QueuedCall.State.CONNECTED,
+        agent=agent,
+        connected_at=at,
+        connected_is_estimated=estimated,
+        offerable_from=None,
+        is_acknowledged=True,
+    )
+    scene.note("connected", agent=agent.name, estimated=estimated or None)
+
+
+def close(scene: Scene, state: str, *, reason: str = "") -> Offer:
+    """End the scene's open offer; a talk leads to wrap-up, a failure to a hold-off.
+
+    The call is left to the caller of this function, save that it has no open offer afterwards.
+    """
+    offer, agent = _require(scene)
+    offer.move_to(state, ended_at=scene.at, check_at=None)
+    if state == Offer.State.ENDED:
+        start_wrap_up(scene, agent, offer, scene.at)
+    else:
+        changes = _hold_off(agent, state, scene.at)
+        set_engagement(agent, Engagement.IDLE, scene.at, **changes)
+    QueuedCall.objects.filter(pk=scene.call.pk).update(offer=None)
+    scene.call.offer = None
+    scene.note(f"offer_{state}", offer=offer, agent=agent.name, reason=reason)
+    scene.offer = None
+    hang_up_agent(scene, offer)
+    if state in STRIKING:
+        _break_after_strikes(scene, agent)
+    bell.ring("route")
+    return offer
+
+
+def _require(scene: Scene) -> tuple[Offer, Agent]:
+    if scene.offer is None or scene.agent is None:
+        raise ValueError(f"{scene.call} has no open offer")
+    return scene.offer, scene.agent
+
+
+def hang_up_agent(scene: Scene, offer: Offer) -> None:
+    """Hang up the agent's leg of an offer that is over, if it is live or still to be placed."""
+    for leg in Leg.objects.filter(offer=offer, ended_at=None):
+        hang_up(leg, scene.at)
+
+
+def hang_up(leg: Leg, at: datetime) -> None:
+    """Have the provider end a leg; the sweep repeats it until the leg has ended."""
+    if leg.hang_up_at is None:
+        Leg.objects.filter(pk=leg.pk, ended_at=None, hang_up_at=None).update(hang_up_at=at)
+        leg.hang_up_at = at
+        bell.ring("hang_up", str(leg.pk))
+
+
+def _hold_off(agent: Agent, state: str, at: datetime) -> dict[str, Any]:
+    reason = HOLD_OFF_OF.get(Offer.State(state))
+    if reason is None:  # the customer left, or our own fault: nobody is to blame
+        return {}
+    strikes = agent.strikes + (state in STRIKING)
+    if reason == HoldOff.NO_ANSWER:
+        seconds = min(NO_ANSWER_SECONDS * strikes, NO_ANSWER_MOST)
+    else:
+        seconds = HOLD_OFF_SECONDS[reason]
+    return {
+        "strikes": strikes,
+        "hold_off_until": at + timedelta(seconds=seconds),
+        "hold_off_reason": reason,
+    }
+
+
+def _break_after_strikes(scene: Scene, agent: Agent) -> None:
+    """Take an agent who misses call after call out of the line, and say so."""
+    if agent.strikes < STRIKES_TO_BREAK or agent.presence != Presence.AVAILABLE:
+        return
+    missed = Offer.objects.filter(
+        agent=agent, state__in=STRIKING, ended_at__gte=scene.at - STRIKE_WINDOW
+    ).count()
+    if missed >= STRIKES_TO_BREAK:
+        presence.change(
+            agent.pk,
+            Presence.BREAK,
+            at=scene.at,
+            cause="policy: missed calls",
+            reason=f"{missed} calls in a row were not answered",
+        )
+        agent.presence = Presence.BREAK
+        scene.note("agent_put_on_break", agent=agent.name, missed=missed)
+
+
+def start_wrap_up(scene: Scene, agent: Agent, offer: Offer, ended_at: datetime) -> None:
+    """Give the agent the queue's time for after-call work, counted from the end of the call."""
+    seconds = offer.queue.wrap_up_seconds if offer.queue else 0
+    until = ended_at + timedelta(seconds=seconds)
+    if until <= scene.at:
+        Offer.objects.filter(pk=offer.pk).update(wrap_up_ended_at=scene.at)
+        set_engagement(agent, Engagement.IDLE, scene.at, idle_since=scene.at)
+        return
+    set_engagement(agent, Engagement.WRAP_UP, scene.at, wrap_up_until=until)
+    bell.ring("sweep_at", until)
+
+
+@transaction.atomic
+def end_wrap_up(agent_pk: int, *, at: datetime, early: bool = False) -> bool:
+    """End an agent's wrap-up when its time is over, or `early` because the agent is done.
+
+    Returns whether it was this call that ended it. Compare-and-set on the agent's row.
+    """
+    agents = Agent.objects.filter(pk=agent_pk, engagement=Engagement.WRAP_UP)
+    if not early:
+        agents = agents.filter(wrap_up_until__lte=at)
+    ended_at = at if early else F("wrap_up_until")
+    ended = agents.update(
+        engagement=Engagement.IDLE, engagement_since=ended_at, idle_since=ended_at,
+        wrap_up_until=None,
+    )  # fmt: skip
+    if not ended:
+        return False
+    last = Offer.objects.filter(agent=agent_pk, state=Offer.State.ENDED).order_by("-created_at")
+    if pk := last.values_list("pk", flat=True).first():
+        Offer.objects.filter(pk=pk, wrap_up_ended_at=None).update(wrap_up_ended_at=at)
+    bell.ring("route")
+    bell.ring("board")
+    bell.ring("desk", agent_pk)
+    return True

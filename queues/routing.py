@@ -1,0 +1,245 @@
+"""ACD: which agent gets which caller, and why.
+
+Order of callers: priority, then arrival, over all queues. Order of agents: the queue's strategy.
+One pair a transaction: the agent's row is locked first (a locked agent is skipped, somebody else
+is changing them), then the head of the line. The head is waited for rather than skipped, because
+skipping it would serve a later caller first; whoever holds it does so for milliseconds.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import Count, F, Max, Q, Sum
+from django.db.models.functions import Random
+from django.utils import timezone
+
+from agents.models import Agent, AgentQuerySet, Presence
+from queues import offers
+from queues.models import Offer, Queue, QueuedCall
+from queues.models.queue import Strategy
+from queues.scene import Scene
+
+DIALLING_PAUSE = timedelta(seconds=30)  # after the provider refused for want of money
+
+_HEADS = """
+SELECT q.id
+FROM queues_queue q
+CROSS JOIN LATERAL (
+    SELECT c.priority, c.arrived_at, c.id FROM queues_queuedcall c
+    WHERE c.queue_id = q.id AND c.state = 'waiting' AND c.offerable_from <= %(at)s
+    ORDER BY c.priority DESC, c.arrived_at, c.id LIMIT 1
+) head
+WHERE EXISTS (
+    SELECT 1 FROM queues_member m JOIN agents_agent a ON a.id = m.agent_id
+    WHERE m.queue_id = q.id AND a.presence = 'available' AND a.engagement = 'idle'
+      AND a.retired_at IS NULL AND (a.hold_off_until IS NULL OR a.hold_off_until <= %(at)s)
+      AND NOT (a.destination LIKE 'sip%%' AND EXISTS (
+          SELECT 1 FROM queues_providerfact WHERE name = 'sip_to_refused'))
+)
+AND NOT EXISTS (
+    SELECT 1 FROM queues_providerfact WHERE name = 'dialling_stopped' AND at > %(paused)s
+)
+ORDER BY head.priority DESC, head.arrived_at, head.id
+"""
+
+
+def match(at: datetime) -> int:
+    """Offer callers to agents until one side has run out; return how many offers were made."""
+    made = 0
+    while offer_next(at):
+        made += 1
+    return made
+
+
+def offer_next(at: datetime) -> Offer | None:
+    """Offer the first caller in line to the agent whose turn it is; None without a pair.
+
+    Locks agent, then call. The new offer's leg is planned; its bell rings after the commit.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_HEADS, {"at": at, "paused": at - DIALLING_PAUSE})
+        queue_pks = [row[0] for row in cursor.fetchall()]
+    for queue_pk in queue_pks:
+        try:
+            offer = _offer_head(queue_pk, at)
+        except OperationalError:  # the head stayed locked: the sweep comes back to it
+            offer = None
+        if offer:
+            return offer
+    return None
+
+
+@transaction.atomic
+def _offer_head(queue_pk: int, at: datetime) -> Offer | None:
+    queue = Queue.objects.get(pk=queue_pk)
+    agent = claim_agent(queue, at, for_room=True)
+    if agent is None:
+        return None
+    call = (
+        QueuedCall.objects.filter(
+            queue=queue, state=QueuedCall.State.WAITING, offerable_from__lte=at
+        )
+        .order_by("-priority", "arrived_at", "id")
+        .select_for_update(of=("self",))
+        .select_related("queue")
+        .first()
+    )
+    if call is None or call.offer_id is not None:
+        return None
+    scene = Scene(call, None, None, at, "router")
+    offer = offers.make(scene, agent, Offer.Kind.ROOM, why=explain(queue, agent, at))
+    scene.close()
+    return offer
+
+
+def claim_agent(
+    queue: Queue, at: datetime, *, for_room: bool, sip_only: bool = False
+) -> Agent | None:
+    """Lock and return the routable agent whose turn it is in `queue`, or None. Inside atomic().
+
+    `for_room` leaves out SIP agents where the provider refuses to call them; a direct dial leaves
+    out agents who press 1, because nobody would hear the key.
+    """
+    agents = Agent.objects.routable(at).filter(memberships__queue=queue)
+    if not for_room:
+        agents = agents.filter(confirm_key=False)
+    elif sip_to_is_refused():
+        agents = agents.exclude(destination__startswith="sip")
+    if sip_only:
+        agents = agents.filter(destination__startswith="sip")
+    return _in_turn(agents, queue, at).select_for_update(of=("self",), skip_locked=True).first()
+
+
+def _in_turn(agents: AgentQuerySet, queue: Queue, at: datetime) -> AgentQuerySet:
+    """Order agents by the queue's strategy; ties go to the longest idle.
+
+    Figures of the day are read beforehand: a row lock cannot be taken on grouped rows.
+    """
+    longest_idle = ("idle_since", "pk")
+    if queue.strategy == Strategy.LINEAR:
+        return agents.order_by("memberships__position", "memberships__id")
+    if queue.strategy == Strategy.RANDOM:
+        return agents.order_by(Random())
+    if queue.strategy == Strategy.LONGEST_IDLE:
+        return agents.order_by(*longest_idle)
+    since = timezone.localtime(at).replace(hour=0, minute=0, second=0, microsecond=0)
+    figure = {
+        Strategy.ROUND_ROBIN: Max("offers__created_at"),
+        Strategy.FEWEST_CALLS: Count("offers", filter=Q(offers__joined_at__gte=since)),
+        Strategy.LEAST_TALK: Sum(
+            F("offers__ended_at") - F("offers__joined_at"), filter=Q(offers__joined_at__gte=since)
+        ),
+    }[Strategy(queue.strategy)]
+    ranked = agents.annotate(figure=figure).order_by(
+        F("figure").asc(nulls_first=True), *longest_idle
+    )
+    first = ranked.values_list("pk", flat=True).first()
+    return agents.filter(pk__in=[first] if first else []).order_by(*longest_idle)
+
+
+def claim_for_arrival(queue: Queue, at: datetime) -> Agent | None:
+    """Lock an agent for a caller who has just arrived, unless somebody is ahead of them."""
+    if not queue.direct_dial:
+        return None
+    if QueuedCall.objects.filter(queue=queue, state=QueuedCall.State.WAITING).exists():
+        return None
+    return claim_agent(queue, at, for_room=False)
+
+
+def sip_to_is_refused() -> bool:
+    """Whether the provider has refused to call a SIP URI (contract 9, row 30)."""
+    from queues.models import ProviderFact
+
+    return ProviderFact.objects.filter(name="sip_to_refused").exists()
+
+
+def holds_by_laps(queue: Queue) -> bool:
+    """Whether only SIP agents are signed in and the provider does not call SIP URIs."""
+    if not sip_to_is_refused():
+        return False
+    signed_in = (
+        Agent.objects.current().filter(memberships__queue=queue).exclude(presence=Presence.OFFLINE)
+    )
+    return (
+        signed_in.filter(destination__startswith="sip").exists()
+        and not signed_in.exclude(destination__startswith="sip").exists()
+    )
+
+
+def nobody_signed_in(queue: Queue) -> bool:
+    """Whether every member of `queue` is offline."""
+    return (
+        not Agent.objects.current()
+        .filter(memberships__queue=queue)
+        .exclude(presence=Presence.OFFLINE)
+        .exists()
+    )
+
+
+def position(call: QueuedCall) -> int:
+    """Return a waiting call's place in its line, from 1; those being offered stand in it too."""
+    ahead = QueuedCall.objects.filter(
+        Q(priority__gt=call.priority)
+        | Q(priority=call.priority, arrived_at__lt=call.arrived_at)
+        | Q(priority=call.priority, arrived_at=call.arrived_at, pk__lt=call.pk),
+        queue=call.queue,
+        state__in=[QueuedCall.State.WAITING, QueuedCall.State.OFFERED],
+    )
+    return ahead.count() + 1
+
+
+EXPLAINED = 50  # members named in one explanation
+
+
+def explain(queue: Queue, chosen: Agent | None, at: datetime) -> dict[str, object]:
+    """Say who was considered for a call of `queue` and why the others were passed over."""
+    members = Agent.objects.current().filter(memberships__queue=queue).order_by("idle_since", "pk")
+    considered: list[str] = []
+    passed_over: dict[str, str] = {}
+    for agent in members[:EXPLAINED]:
+        why_not = agent.why_not_routable(at)
+        if chosen and agent.pk == chosen.pk:
+            continue
+        if why_not:
+            passed_over[agent.name] = why_not
+        else:
+            considered.append(agent.name)
+    return {
+        "strategy": queue.strategy,
+        "chosen": chosen.name if chosen else "",
+        "also_routable": considered,
+        "passed_over": passed_over,
+    }
+
+
+def why_waiting(call: QueuedCall, at: datetime) -> str:
+    """Say in words why a call that waits is still waiting."""
+    if call.queue is None:
+        return ""
+    if call.offerable_from is None:
+        return "Not yet in the hold room."
+    if call.offerable_from > at:
+        return "Entering the hold room."
+    reasons = explain(call.queue, None, at)
+    if reasons["also_routable"]:
+        return "Being offered now."
+    passed_over = reasons["passed_over"]
+    if not passed_over:
+        return "The queue has no agents."
+    counts: dict[str, int] = {}
+    for word in dict(passed_over).values():  # type: ignore[call-overload]
+        counts[word.split(":")[0]] = counts.get(word.split(":")[0], 0) + 1
+    words = {
+        "break": "on break", "offline": "offline", "ringing": "ringing", "on_call": "on a call",
+        "wrap_up": "in wrap-up", "hold_off": "held off after a missed call",
+    }  # fmt: skip
+    told = ", ".join(f"{count} {words.get(word, word)}" for word, count in counts.items())
+    return f"No agent is free: {told}."
+
+
+def place_of(call_pk: uuid.UUID) -> int:
+    """Return the place in line of the call with this key."""
+    return position(QueuedCall.objects.get(pk=call_pk))

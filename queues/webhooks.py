@@ -1,0 +1,525 @@
+"""The URLs that Sautikit posts to: verify, parse, call one domain function, answer.
+
+A voice URL is a person holding a phone: it is always answered, quickly, with a document that
+leaves them somewhere; a wrong token alone is refused. An event URL is answered 2xx once the event
+is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import wraps
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from callcenter import bell
+from callcenter.sautikit import actions, signature, tokens
+from callcenter.sautikit.callbacks import (
+    ConferenceEvent,
+    Outcome,
+    State,
+    Unreadable,
+    VoiceCallback,
+    normalise_status,
+    parse_body,
+    parse_conference,
+    parse_notice,
+    parse_voice,
+)
+from queues import agent_legs, arrivals, calls, documents, ivr, links, reconcile, routing
+from queues import hold_music as hold_music_file
+from queues.inbox import Arrival
+from queues.links import Reference
+from queues.models import Leg, Number, Offer, QueuedCall, WebhookEvent
+from queues.scene import scene
+
+log = logging.getLogger(__name__)
+MOST_BYTES = 64 * 1024
+
+
+@dataclass
+class Post:
+    """A verified request: what it says, and what the token in its URL names."""
+
+    arrival: Arrival
+    reference: Reference | None  # None at the URLs whose token is the account's own
+
+    @property
+    def at(self) -> datetime:
+        """When the request came in."""
+        return self.arrival.at
+
+
+class Refused(Exception):
+    """The request is answered with this response, and changes nothing."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+def _empty() -> HttpResponse:
+    if settings.SAUTIKIT_EMPTY_REPLY == "json":
+        return HttpResponse(actions.EMPTY_JSON, content_type="application/json")
+    return HttpResponse(actions.EMPTY_XML, content_type="application/xml")
+
+
+def _voice_reply(document: str | None) -> HttpResponse:
+    return HttpResponse(document, content_type="application/json") if document else _empty()
+
+
+# --- What all of them share --------------------------------------------------------------------
+
+
+def _receive(request: HttpRequest, endpoint: str, *, own_token: bool) -> Post:
+    """Verify and parse a request, or raise Refused (Unreadable for a body that says nothing)."""
+    if request.method != "POST":
+        raise Refused(HttpResponse(status=405, headers={"Allow": "POST"}))
+    token = request.GET.get("token", "")
+    reference = None
+    if own_token:
+        if not tokens.same_secret(tokens.clean(token), settings.SAUTIKIT_WEBHOOK_TOKENS):
+            raise Refused(HttpResponse(status=403))
+    else:
+        try:
+            reference = links.read(token)
+        except tokens.BadToken as error:
+            raise Refused(HttpResponse(status=403)) from error
+    raw = request.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise Refused(HttpResponse(status=413))
+    fields = parse_body(request.content_type or "", raw)
+    arrival = Arrival(
+        endpoint=endpoint,
+        at=timezone.now(),
+        fields=fields,
+        headers=request.headers,
+        url=request.get_full_path(),
+    )
+    _judge(arrival, raw)
+    return Post(arrival, reference)
+
+
+def _judge(arrival: Arrival, raw: bytes) -> None:
+    """Say how far this request is to be believed (signature: contract 6.4)."""
+    secrets = settings.SAUTIKIT_SIGNING_SECRETS
+    verdict = signature.check(
+        arrival.headers.get(signature.HEADER),
+        raw,
+        secrets=secrets,
+        now=time.time(),
+        allow_bare=settings.SAUTIKIT_ALLOW_BARE_SIGNATURE,
+    )
+    if not secrets or verdict.result is signature.Result.ABSENT:
+        if settings.SAUTIKIT_REQUIRE_SIGNATURE:
+            arrival.verdict, arrival.note = WebhookEvent.Verdict.QUARANTINED, "not signed"
+        elif arrival.endpoint == "events":
+            arrival.verdict = WebhookEvent.Verdict.HINT
+    elif not verdict.is_valid:
+        arrival.verdict = WebhookEvent.Verdict.QUARANTINED
+        arrival.note = f"signature {verdict.result.value}"
+
+
+VoiceHandler = Callable[[Post, VoiceCallback], str | None]
+EventHandler = Callable[[Post], None]
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def _voice(endpoint: str, *, own_token: bool = False) -> Callable[[VoiceHandler], View]:
+    """Make a voice URL of a function from a callback to a document (None or "": nothing to do)."""
+
+    def decorate(handle: VoiceHandler) -> View:
+        @csrf_exempt
+        @login_not_required
+        @wraps(handle)
+        def view(request: HttpRequest) -> HttpResponse:
+            try:
+                post = _receive(request, endpoint, own_token=own_token)
+            except Refused as refused:
+                return refused.response
+            except Unreadable:
+                return _voice_reply(documents.apology())
+            callback = parse_voice(post.arrival.fields, request.GET)
+            post.arrival.kind = callback.state.value
+            try:
+                if post.arrival.verdict == WebhookEvent.Verdict.QUARANTINED:
+                    post.arrival.store()
+                    return _voice_reply(None if callback.is_end else documents.apology())
+                return _voice_reply(_twice(lambda: handle(post, callback)))
+            except Exception as error:
+                log.exception("%s could not be handled", endpoint)
+                if callback.is_end:
+                    return _empty()
+                if "resume=1" in request.get_full_path() and not isinstance(error, DatabaseError):
+                    return _voice_reply(documents.apology())
+                return _voice_reply(documents.static_plan(_absolute(request)))
+
+        return view
+
+    return decorate
+
+
+def _twice(handle: Callable[[], str | None]) -> str | None:
+    """Try again at once after a database error: a connection may just have died."""
+    try:
+        return handle()
+    except DatabaseError:
+        connection.close()
+        return handle()
+
+
+def _absolute(request: HttpRequest) -> str:
+    token = tokens.clean(request.GET.get("token", ""))
+    return f"{settings.PUBLIC_BASE_URL}{request.path}?token={token}"
+
+
+def _event(
+    endpoint: str, *, own_token: bool = False, status: int = 200
+) -> Callable[[EventHandler], View]:
+    """Make an event URL of a function; what is handled or stored is answered `status`."""
+
+    def decorate(handle: EventHandler) -> View:
+        @csrf_exempt
+        @login_not_required
+        @wraps(handle)
+        def view(request: HttpRequest) -> HttpResponse:
+            try:
+                post = _receive(request, endpoint, own_token=own_token)
+            except Refused as refused:
+                return refused.response
+            except Unreadable as error:
+                return HttpResponse(f"unreadable: {error}", status=400, content_type="text/plain")
+            if post.arrival.verdict == WebhookEvent.Verdict.QUARANTINED:
+                post.arrival.store()
+            else:
+                try:
+                    handle(post)
+                except DatabaseError:
+                    connection.close()
+                    log.exception("%s could not be handled; the sender will try again", endpoint)
+                    return HttpResponse(status=503)
+            return HttpResponse(status=status)
+
+        return view
+
+    return decorate
+
+
+# --- Voice URLs --------------------------------------------------------------------------------
+
+
+@_voice("inbound", own_token=True)
+def inbound(post: Post, callback: VoiceCallback) -> str | None:
+    """A customer dials a number; also the later edges of that call, and of legs that we placed."""
+    arrival, at = post.arrival, post.at
+    if callback.handle is None and not callback.client_request_id:
+        arrival.verdict, arrival.note = WebhookEvent.Verdict.UNKNOWN, "names no call"
+        arrival.store()
+        return None if callback.is_end else documents.apology()
+    leg = reconcile.leg_by_handles(callback.handles, callback.client_request_id)
+    leg = leg or _leg_we_placed(callback)
+    if leg is None:
+        document = arrivals.arrive(callback, at=at, arrival=arrival)
+        if document is not None:
+            return document
+        leg = reconcile.leg_by_handles(callback.handles)  # a twin of this request was quicker
+        if leg is None:
+            return documents.apology()
+    if leg.role == Leg.Role.AGENT:
+        return agent_legs.voice(leg, callback, at=at, arrival=arrival)
+    if leg.is_placed_by_us:
+        return _contact(leg, callback, post)
+    return _customer_edge(leg, callback, post)
+
+
+def _leg_we_placed(callback: VoiceCallback) -> Leg | None:
+    """Our number calling the destination of an open offer: the leg of that offer."""
+    if callback.direction == "inbound" or not callback.caller:
+        return None
+    if not Number.objects.filter(e164=callback.caller).exists():
+        return None
+    legs = Leg.objects.select_related("call", "offer").filter(
+        is_placed_by_us=True,
+        ended_at=None,
+        session_id=None,
+        provider_id=None,
+        line=callback.caller,
+        party=callback.dialled,
+    )
+    return legs.first()
+
+
+def _customer_edge(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
+    """A later edge of a customer's leg."""
+    if callback.is_end:
+        _leg_ended(leg, callback, post)
+        return None
+    if callback.state is State.DIAL_COMPLETED:
+        return _after_dial(leg.call, callback, post)
+    if callback.digits is not None:
+        return ivr.key_pressed(leg.call_id, callback.digits, at=post.at, arrival=post.arrival)
+    if post.arrival.url.find("resume=1") >= 0:
+        return _after_dial(leg.call, callback, post)
+    if callback.state in {State.RINGING, State.NONE, State.ANSWERED}:
+        post.arrival.store(leg.call)
+        return "" if leg.call.is_acknowledged else leg.call.document
+    post.arrival.store(leg.call)
+    return None
+
+
+def _leg_ended(leg: Leg, callback: VoiceCallback, post: Post) -> None:
+    """A leg has hung up; what a dial did, in passing, is evidence of an answer."""
+    talked = callback.dial_duration_seconds or 0
+    answered = talked > 0 or callback.dial_status in {"answered", "completed"}
+    with scene(leg.call_id, at=post.at, source=post.arrival.endpoint) as opened:
+        post.arrival.store(opened.call)
+        if answered and opened.offer and opened.offer.kind == Offer.Kind.DIRECT:
+            calls.connect(opened, at=post.at - _seconds(talked))
+        reconcile.take(opened, leg, _outcome(callback))
+
+
+def _outcome(callback: VoiceCallback) -> Outcome:
+    outcome = normalise_status(callback.state.value, callback.hangup_cause)
+    return outcome if outcome.is_final else Outcome.COMPLETED
+
+
+def _seconds(count: int) -> timedelta:
+    return timedelta(seconds=count)
+
+
+@_voice("menu")
+def menu(post: Post, callback: VoiceCallback) -> str | None:
+    """The keys of a menu, or none in time."""
+    call = _call_of(post)
+    if callback.is_end:
+        _customer_end(call, callback, post)
+        return None
+    if callback.state is State.DIAL_COMPLETED:
+        return _after_dial(call, callback, post)
+    step = post.reference.step if post.reference else None
+    return ivr.key_pressed(
+        call.pk, callback.digits or "", at=post.at, arrival=post.arrival, step=step
+    )
+
+
+@_voice("dial-result")
+def dial_result(post: Post, callback: VoiceCallback) -> str | None:
+    """A dial, or a stay in the hold room, is over: what comes next is decided by the state."""
+    call = _call_of(post)
+    if callback.is_end:
+        _customer_end(call, callback, post)
+        return None
+    return _after_dial(call, callback, post)
+
+
+def _after_dial(call: QueuedCall, callback: VoiceCallback, post: Post) -> str | None:
+    if call.is_final:
+        customer = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER, ended_at=None)
+        post.arrival.store(call)
+        return documents.goodbye(call) if customer.exists() else None
+    talked = callback.dial_duration_seconds or 0
+    answered = talked > 0 or callback.dial_status in {"answered", "completed"}
+    laps = call.queue is not None and call.state == QueuedCall.State.WAITING
+    pick = None
+    if laps and call.queue and routing.holds_by_laps(call.queue):
+        queue = call.queue
+        pick = lambda: routing.claim_agent(queue, post.at, for_room=False)  # noqa: E731
+    with scene(call.pk, at=post.at, source=post.arrival.endpoint, pick=pick) as opened:
+        post.arrival.store(opened.call, about=f":{opened.call.step}")
+        if opened.call.state == QueuedCall.State.GREETING:
+            return opened.call.document or documents.apology(opened.call)
+        return calls.after_dial(opened, answered=answered, talked=_seconds(talked))
+
+
+def _call_of(post: Post) -> QueuedCall:
+    reference = post.reference
+    if reference is None or reference.is_offer:
+        raise Refused(HttpResponse(status=403))
+    return QueuedCall.objects.select_related("queue", "menu").get(pk=reference.id)
+
+
+def _customer_end(call: QueuedCall, callback: VoiceCallback, post: Post) -> None:
+    leg = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER).select_related("call").first()
+    if leg:
+        _leg_ended(leg, callback, post)
+
+
+@_voice("agent-join")
+def agent_join(post: Post, callback: VoiceCallback) -> str | None:
+    """An agent whom we called has answered, pressed a key, or hung up."""
+    reference = post.reference
+    if reference is None or not reference.is_offer:
+        raise Refused(HttpResponse(status=403))
+    leg = (
+        Leg.objects.filter(offer_id=reference.id, role=Leg.Role.AGENT)
+        .select_related("call", "offer")
+        .first()
+    )
+    if leg is None:
+        post.arrival.store()
+        return None if callback.is_end else documents.too_late()
+    timed_out = reference.kind == links.KEY
+    return agent_legs.voice(leg, callback, at=post.at, arrival=post.arrival, timed_out=timed_out)
+
+
+@_voice("outbound-answer")
+def outbound_answer(post: Post, callback: VoiceCallback) -> str | None:
+    """A contact whom we called has answered."""
+    call = _call_of(post)
+    leg = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER).select_related("call").get()
+    return _contact(leg, callback, post)
+
+
+def _contact(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
+    if callback.is_end:
+        _leg_ended(leg, callback, post)
+        return None
+    if callback.state is State.DIAL_COMPLETED:
+        return _after_dial(leg.call, callback, post)
+    if leg.call.is_final:
+        post.arrival.store(leg.call)
+        return None
+    with scene(leg.call_id, at=post.at, source=post.arrival.endpoint) as opened:
+        post.arrival.store(opened.call)
+        agent_legs.learn_handles(leg, callback.session_id, callback.call_id)
+        reconcile.take(opened, leg, Outcome.ANSWERED)
+        if opened.call.is_acknowledged:
+            return None
+        return calls.contact_answered(opened)
+
+
+# --- Event URLs --------------------------------------------------------------------------------
+
+
+@_event("queue-events", status=204)
+def queue_events(post: Post) -> None:
+    """Who came into a hold room, who left, and its end."""
+    event = parse_conference(post.arrival.fields)
+    post.arrival.kind = event.event
+    reference = post.reference
+    if reference is None:
+        return
+    if event.event not in {"join", "leave", "end"}:
+        post.arrival.verdict = WebhookEvent.Verdict.UNKNOWN if event.event == "other" else "trusted"
+        post.arrival.store()
+        return
+    call_pk = _call_pk(reference)
+    if call_pk is None:
+        post.arrival.store()
+        return
+    with scene(call_pk, at=post.at, source=post.arrival.endpoint) as opened:
+        about = f":{reference.kind}:{opened.call.step}"
+        if not post.arrival.store(opened.call, about=about) or opened.call.is_final:
+            return
+        whose = _whose(event, reference, opened.call)
+        if event.event == "join" and whose == Leg.Role.CUSTOMER:
+            calls.customer_joined(opened)
+        elif event.event == "join":
+            agent_legs.joined(opened, reference.id if reference.is_offer else None)
+        elif event.event == "leave" and whose == Leg.Role.AGENT:
+            agent_legs.left(opened, reference.id if reference.is_offer else None)
+        else:
+            calls.customer_left_room(opened)
+
+
+def _call_pk(reference: Reference) -> uuid.UUID | None:
+    if not reference.is_offer:
+        return reference.id
+    return Offer.objects.filter(pk=reference.id).values_list("call_id", flat=True).first()
+
+
+def _whose(event: ConferenceEvent, reference: Reference, call: QueuedCall) -> str:
+    """Return whose event this is: by a handle that we know, else by the token of the URL.
+
+    Where two legs gave one room two URLs, either may be posted to (contract 6.6).
+    """
+    if event.handles:
+        legs = Leg.objects.filter(call=call).by_handles(event.handles)
+        if role := legs.values_list("role", flat=True).first():
+            return role
+    return Leg.Role.AGENT if reference.is_offer else Leg.Role.CUSTOMER
+
+
+@_event("agent-status")
+def agent_status(post: Post) -> None:
+    """How an agent's leg goes, told at the URL that we named for it."""
+    reference = post.reference
+    legs = Leg.objects.filter(role=Leg.Role.AGENT, is_placed_by_us=True)
+    _status(post, legs.filter(offer_id=reference.id).first() if reference else None)
+
+
+@_event("outbound-status")
+def outbound_status(post: Post) -> None:
+    """How a contact's leg goes, told at the URL that we named for it."""
+    reference = post.reference
+    legs = Leg.objects.filter(role=Leg.Role.CUSTOMER)
+    _status(post, legs.filter(call_id=reference.id).first() if reference else None)
+
+
+def _status(post: Post, leg: Leg | None) -> None:
+    notice = parse_notice(post.arrival.headers, post.arrival.fields)
+    post.arrival.kind = notice.kind
+    if leg is None or notice.outcome is Outcome.UNKNOWN:
+        post.arrival.verdict = WebhookEvent.Verdict.UNKNOWN
+        post.arrival.store(leg.call if leg else None)
+        return
+    reconcile.observe(
+        leg,
+        notice.outcome,
+        at=post.at,
+        source=post.arrival.endpoint,
+        answered_at=notice.answered_at,
+        ended_at=notice.ended_at,
+        arrival=post.arrival,
+    )
+
+
+@_event("events", own_token=True)
+def events(post: Post) -> None:
+    """Lifecycle events of any call; unsigned ones are hints that make us ask."""
+    arrival = post.arrival
+    notice = parse_notice(arrival.headers, arrival.fields)
+    arrival.kind = notice.kind
+    leg = reconcile.leg_by_handles(notice.handles, notice.client_request_id)
+    if arrival.verdict == WebhookEvent.Verdict.HINT:
+        if arrival.store(leg.call if leg else None) and notice.handles:
+            bell.ring("ask_handle", notice.handles[0])
+        return
+    if leg is None and notice.direction == "outbound":
+        leg = reconcile.adopt(
+            notice.handles, notice.from_, notice.to, notice.direction, at=arrival.at
+        )
+    if leg is None or notice.outcome is Outcome.UNKNOWN:
+        arrival.verdict = WebhookEvent.Verdict.UNKNOWN
+        arrival.store(leg.call if leg else None)
+        return
+    reconcile.observe(
+        leg,
+        notice.outcome,
+        at=arrival.at,
+        source="events",
+        answered_at=notice.answered_at,
+        ended_at=notice.ended_at,
+        arrival=arrival,
+    )
+
+
+@login_not_required
+def hold_music(request: HttpRequest) -> FileResponse:
+    """The music that waiting customers hear: made for this project, 14 s that can be looped."""
+    return FileResponse(
+        hold_music_file.PATH.open("rb"),
+        content_type="audio/wav",
+        headers={"Cache-Control": "public, max-age=86400"},
+    )

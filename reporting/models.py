@@ -1,0 +1,49 @@
+"""The mirror of the provider's call records."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from queues.models import Leg, QueuedCall
+
+
+class CallRecord(models.Model):
+    """One leg as `GET /v1/calls` tells it. Money in minor units (100 is KES 1)."""
+
+    provider_id = models.CharField(max_length=128, null=True, blank=True, unique=True)
+    session_id = models.CharField(max_length=128, null=True, blank=True, unique=True)
+    call = models.ForeignKey(
+        QueuedCall, null=True, blank=True, on_delete=models.SET_NULL, related_name="records"
+    )
+    leg = models.OneToOneField(
+        Leg, null=True, blank=True, on_delete=models.SET_NULL, related_name="record"
+    )
+    direction = models.CharField(max_length=8, blank=True)
+    local = models.CharField("our number", max_length=128, blank=True)
+    remote = models.CharField("other party", max_length=128, blank=True)
+    status = models.CharField(max_length=12)
+    started_at = models.DateTimeField(null=True, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    duration_seconds = models.PositiveIntegerField(null=True, blank=True)
+    cost_minor = models.BigIntegerField(null=True, blank=True)
+    cost_currency = models.CharField(max_length=8, blank=True)
+    rate_per_minute_minor = models.BigIntegerField(null=True, blank=True)
+    failure_code = models.CharField(max_length=64, blank=True)
+    first_seen_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-started_at"]
+        indexes = [
+            models.Index(fields=["-started_at"], name="records_by_start"),
+            models.Index(fields=["call"], name="records_by_call"),
+        ]
+
+    def __str__(self) -> str:
+        return self.session_id or self.provider_id or str(self.pk)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the provider says that this leg is still there."""
+        return self.ended_at is None and self.status in {"ringing", "started", "answered"}

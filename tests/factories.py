@@ -1,0 +1,79 @@
+"""Rows for tests, with defaults that no test has to know."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from django.contrib.auth.models import Group, User
+
+from agents.models import Agent, Presence
+from callcenter.ids import new_id
+from callcenter.permissions import SUPERVISORS
+from queues.models import Leg, Member, Menu, MenuOption, Number, Queue, QueuedCall
+
+T0 = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+_numbers = count(1)
+LINE = "+254200000101"
+CALLER = "+254700000111"
+
+
+def make_queue(slug: str = "support", *, number: str | None = LINE, **values: object) -> Queue:
+    queue = Queue.objects.create(
+        slug=slug, **{"name": slug.title(), "ring_timeout": 15, "wrap_up_seconds": 10, **values}
+    )
+    if number:
+        Number.objects.create(e164=number, queue=queue)
+    return queue
+
+
+def make_agent(
+    *queues: Queue,
+    username: str | None = None,
+    presence: str = Presence.AVAILABLE,
+    **values: object,
+) -> Agent:
+    n = next(_numbers)
+    username = username or f"agent{n}"
+    user = User.objects.create_user(username, password="a-good-password")
+    agent = Agent.objects.create(
+        user=user,
+        name=username.title(),
+        presence=presence,
+        **{
+            "destination": f"+2547110{n:05}",
+            "idle_since": T0 - timedelta(hours=1) + timedelta(seconds=n),
+            **values,
+        },
+    )
+    for queue in queues:
+        Member.objects.create(queue=queue, agent=agent)
+    return agent
+
+
+def make_menu(*options: tuple[str, Queue], number: str = "+254200000100", **values: object) -> Menu:
+    menu = Menu.objects.create(slug="main", **{"prompt": "Press a key.", **values})
+    Number.objects.create(e164=number, menu=menu)
+    for digit, queue in options:
+        MenuOption.objects.create(menu=menu, digit=digit, queue=queue)
+    return menu
+
+
+def make_waiting(queue: Queue, *, arrived_at: datetime = T0, **values: object) -> QueuedCall:
+    pk = new_id()
+    call = QueuedCall.objects.create(
+        **{
+            "pk": pk, "public_id": str(pk), "direction": "inbound", "state": "waiting",
+            "queue": queue, "customer": CALLER, "line": LINE, "arrived_at": arrived_at,
+            "queued_at": arrived_at, "offerable_from": arrived_at, **values,
+        }
+    )  # fmt: skip
+    Leg.objects.create(
+        call=call, role="customer", state="ringing", party=call.customer, line=call.line,
+        session_id=f"HD_{pk.hex[-12:]}", planned_at=arrived_at, placed_at=arrived_at,
+    )  # fmt: skip
+    return call
+
+
+def make_supervisor(username: str = "sarah") -> User:
+    user = User.objects.create_user(username, password="a-good-password", is_staff=True)
+    user.groups.add(Group.objects.get_or_create(name=SUPERVISORS)[0])
+    return user

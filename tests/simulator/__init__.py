@@ -1,0 +1,1 @@
+"""The stand-in for Sautikit, held to the provider's contract."""
