@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.models import Group, User
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminPasswordInput, UnfoldAdminTextInputWidget
 
 from agents import presence
 from agents.models import Agent, PresencePeriod
@@ -43,19 +47,68 @@ class PresencePeriodInline(ViewOnly, TabularInline):
         return newest.filter(pk__in=list(shown)).select_related("actor")
 
 
+class AgentForm(forms.ModelForm):
+    """An agent and their account in one form."""
+
+    username = forms.CharField(
+        max_length=150, widget=UnfoldAdminTextInputWidget, help_text="For signing in."
+    )
+    initial_password = forms.CharField(
+        max_length=128,
+        required=False,
+        widget=UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="The agent changes it after the first sign-in.",
+    )
+
+    class Meta:
+        model = Agent
+        fields = ["name", "destination", "confirm_key"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["username"].initial = self.instance.user.username
+
+    def clean_username(self) -> str:
+        username = str(self.cleaned_data["username"])
+        UnicodeUsernameValidator()(username)
+        taken = User.objects.filter(username=username)
+        if self.instance.pk:
+            taken = taken.exclude(pk=self.instance.user_id)
+        if taken.exists():
+            raise forms.ValidationError("This username is taken.")
+        return username
+
+    def clean_initial_password(self) -> str:
+        password = str(self.cleaned_data["initial_password"] or "")
+        if password:
+            validate_password(password)
+        return password
+
+    def account(self) -> User:
+        """Return the agent's account, made or renamed as the form says."""
+        user = self.instance.user if self.instance.pk else User()
+        user.username = self.cleaned_data["username"]
+        if not user.pk:
+            user.set_password(self.cleaned_data.get("initial_password") or None)
+        user.save()
+        user.groups.add(Group.objects.get_or_create(name=AGENTS)[0])
+        return user
+
+
 @admin.register(Agent)
 class AgentAdmin(ModelAdmin):
     """Who takes calls. What an agent is doing now is derived from calls and cannot be edited."""
 
-    list_display = ["name", "username", "destination", "presence", "engagement", "hold_off"]
+    list_display = ["name", "account", "destination", "presence", "engagement", "hold_off"]
     list_filter = ["presence", "engagement", "queues"]
     list_select_related = ["user"]
     search_fields = ["name", "destination", "user__username"]
-    autocomplete_fields = ["user"]
+    form = AgentForm
     inlines = [MemberInline, PresencePeriodInline]
     actions = ["make_available", "send_on_break", "sign_out", "end_wrap_up"]
     fieldsets = [
-        (None, {"fields": ["user", "name", "destination", "confirm_key"]}),
+        (None, {"fields": ["username", "initial_password", "name", "destination", "confirm_key"]}),
         ("Now", {"fields": ["presence", "presence_reason", "engagement", "hold_off"]}),
     ]
     readonly_fields = ["presence", "presence_reason", "engagement", "hold_off"]
@@ -64,7 +117,7 @@ class AgentAdmin(ModelAdmin):
         return Agent.objects.current()
 
     @admin.display(description="Username", ordering="user__username")
-    def username(self, agent: Agent) -> str:
+    def account(self, agent: Agent) -> str:
         return agent.user.username
 
     @admin.display(description="Passed over")
@@ -75,12 +128,20 @@ class AgentAdmin(ModelAdmin):
         return f"until {until:%H:%M:%S}: {agent.get_hold_off_reason_display()}"
 
     def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
+        obj.user = form.account()
         super().save_model(request, obj, form, change)
-        obj.user.groups.add(Group.objects.get_or_create(name=AGENTS)[0])
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> list[str]:
-        fixed = ["user", "destination"] if obj and is_busy(obj) else []
+        fixed = ["destination"] if obj and is_busy(obj) else []
         return [*self.readonly_fields, *fixed]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
+        """The password is asked for once, when the agent is made."""
+        if obj is None:
+            return self.fieldsets
+        (label, options), *rest = self.fieldsets
+        kept = [name for name in options["fields"] if name != "initial_password"]
+        return [(label, {"fields": kept}), *rest]
 
     def has_delete_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
         """An agent with calls is removed through the API, which keeps the figures."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, DurationField, ExpressionWrapper, F, Q, Sum
+from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -15,7 +15,7 @@ from agents import presence
 from agents.models import Agent, Engagement, Presence, current_agent
 from callcenter.transitions import StaleTransition
 from queues import agent_legs, offers
-from queues.models import Offer, QueuedCall
+from queues.models import Member, Offer, QueuedCall
 from queues.scene import scene
 from reporting.metrics import today
 
@@ -113,16 +113,36 @@ def _context(me: Agent) -> dict[str, Any]:
         "offer": offer,
         "call": offer.call if offer else _last_call(me),
         "held_off": me.hold_off_until if me.hold_off_until and me.hold_off_until > at else None,
-        "waiting": QueuedCall.objects.filter(
-            queue__memberships__agent=me,
-            state__in=[QueuedCall.State.WAITING, QueuedCall.State.OFFERED],
-        ).count(),
+        "put_on_break": me.presence == Presence.BREAK
+        and me.presence_periods.filter(ended_at=None, cause__startswith="policy").exists(),
+        "lines": _lines(me),
         "offers": mine.select_related("call__queue")
         .annotate(talk=talk)
         .order_by("-created_at")[:OWN_CALLS],
         "figures": figures,
         "break_reasons": ["Lunch", "Short break", "Training", "Meeting"],
     }
+
+
+def _lines(me: Agent) -> list[dict[str, Any]]:
+    """How many callers wait in each of this agent's queues, and since when the first."""
+    rows = (
+        QueuedCall.objects.filter(
+            queue__memberships__agent=me,
+            direction=QueuedCall.Direction.INBOUND,
+            state__in=[QueuedCall.State.WAITING, QueuedCall.State.OFFERED],
+        )
+        .order_by()
+        .values_list("queue")
+        .annotate(count=Count("pk"), since=Min("queued_at"))
+    )
+    found = {queue: (count, since) for queue, count, since in rows}
+    queues = Member.objects.filter(agent=me, queue__retired_at=None).order_by("queue__name")
+    lines = []
+    for pk, name in queues.values_list("queue", "queue__name"):
+        count, since = found.get(pk, (0, None))
+        lines.append({"name": name, "waiting": count, "since": since})
+    return lines
 
 
 def _last_call(me: Agent) -> QueuedCall | None:

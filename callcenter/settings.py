@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -213,6 +214,10 @@ SAUTIKIT_API_BASE_URL = env.str("SAUTIKIT_API_BASE_URL", default="https://api.sa
 SAUTIKIT_API_KEY = env.str("SAUTIKIT_API_KEY", default="")
 SAUTIKIT_NUMBER = env.str("SAUTIKIT_NUMBER", default="")
 SAUTIKIT_CALL_SCHEMA = env.str("SAUTIKIT_CALL_SCHEMA", default="auto")  # auto, sdk, use_case
+if SAUTIKIT_CALL_SCHEMA not in {"auto", "sdk", "use_case"}:
+    raise ImproperlyConfigured(
+        f"SAUTIKIT_CALL_SCHEMA is {SAUTIKIT_CALL_SCHEMA!r}; set it to auto, sdk or use_case."
+    )
 SAUTIKIT_WEBHOOK_TOKENS = env.list("SAUTIKIT_WEBHOOK_TOKEN", default=[])  # newest first
 SAUTIKIT_SIGNING_SECRETS = env.list("SAUTIKIT_SIGNING_SECRETS", default=[])  # newest first
 SAUTIKIT_REQUIRE_SIGNATURE = env.bool("SAUTIKIT_REQUIRE_SIGNATURE", default=False)

@@ -117,6 +117,8 @@ def after_dial(scene: Scene, *, answered: bool, talked: timedelta | None = None)
     if call.state == State.OFFERED and not call.is_inbound and offer is None:
         end(scene, State.FAILED, reason="agent not reached")
         return documents.apology(call)
+    if call.state == State.WAITING and call.offerable_from and call.offerable_from > scene.at:
+        return call.document  # answered with the room already, and not yet seen in it
     if call.state in {State.WAITING, State.OFFERED}:
         return hold(scene)
     return call.document or documents.apology(call)

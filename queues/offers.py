@@ -35,6 +35,7 @@ HOLD_OFF_OF = {
     Offer.State.NO_KEYPRESS: HoldOff.NO_KEYPRESS,
 }
 ANSWER_GRACE = timedelta(seconds=10)  # after a direct dial's longest ring
+ROOM_ENDS = timedelta(seconds=2)  # by which the room has dropped the agent after a talk
 NO_NEWS = timedelta(seconds=3)  # between questions to the provider about a ringing phone
 
 
@@ -140,7 +141,8 @@ def close(scene: Scene, state: str, *, reason: str = "") -> Offer:
     scene.call.offer = None
     scene.note(f"offer_{state}", offer=offer, agent=agent.name, reason=reason)
     scene.offer = None
-    hang_up_agent(scene, offer)
+    # A talk ends with its room; the sweep hangs up the leg that has not heard of it.
+    hang_up_agent(scene, offer, after=ROOM_ENDS if state == Offer.State.ENDED else timedelta())
     if state in STRIKING:
         _break_after_strikes(scene, agent)
     bell.ring("route")
@@ -153,9 +155,13 @@ def _require(scene: Scene) -> tuple[Offer, Agent]:
     return scene.offer, scene.agent
 
 
-def hang_up_agent(scene: Scene, offer: Offer) -> None:
+def hang_up_agent(scene: Scene, offer: Offer, *, after: timedelta = timedelta()) -> None:
     """Hang up the agent's leg of an offer that is over, if it is live or still to be placed."""
-    for leg in Leg.objects.filter(offer=offer, ended_at=None):
+    live = Leg.objects.filter(offer=offer, ended_at=None, hang_up_at=None)
+    if after:
+        live.update(hang_up_at=scene.at + after)
+        return
+    for leg in live:
         hang_up(leg, scene.at)
 
 

@@ -9,6 +9,7 @@ skipping it would serve a later caller first; whoever holds it does so for milli
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from datetime import datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
@@ -223,15 +224,18 @@ def why_waiting(call: QueuedCall, at: datetime) -> str:
         return "Not yet in the hold room."
     if call.offerable_from > at:
         return "Entering the hold room."
-    reasons = explain(call.queue, None, at)
-    if reasons["also_routable"]:
-        return "Being offered now."
-    passed_over = reasons["passed_over"]
-    if not passed_over:
+    return why_nobody(call.queue, at)
+
+
+def why_nobody(queue: Queue, at: datetime) -> str:
+    """Say in words why the head of a queue's line has not been offered to anybody."""
+    members = Agent.objects.current().filter(memberships__queue=queue)
+    words_of = [agent.why_not_routable(at).split(":")[0] for agent in members]
+    if not words_of:
         return "The queue has no agents."
-    counts: dict[str, int] = {}
-    for word in dict(passed_over).values():  # type: ignore[call-overload]
-        counts[word.split(":")[0]] = counts.get(word.split(":")[0], 0) + 1
+    if "" in words_of:
+        return "Being offered now."
+    counts = Counter(words_of)
     words = {
         "break": "on break", "offline": "offline", "ringing": "ringing", "on_call": "on a call",
         "wrap_up": "in wrap-up", "hold_off": "held off after a missed call",

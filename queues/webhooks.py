@@ -271,7 +271,7 @@ def _customer_edge(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         return ivr.key_pressed(leg.call_id, callback.digits, at=post.at, arrival=post.arrival)
     if post.arrival.url.find("resume=1") >= 0:
         return _after_dial(leg.call, callback, post)
-    if callback.state in {State.RINGING, State.NONE, State.ANSWERED}:
+    if callback.state in {State.RINGING, State.NONE}:  # the first POST, repeated
         post.arrival.store(leg.call)
         return "" if leg.call.is_acknowledged else leg.call.document
     post.arrival.store(leg.call)
@@ -493,7 +493,8 @@ def events(post: Post) -> None:
     arrival.kind = notice.kind
     leg = reconcile.leg_by_handles(notice.handles, notice.client_request_id)
     if arrival.verdict == WebhookEvent.Verdict.HINT:
-        if arrival.store(leg.call if leg else None) and notice.handles:
+        is_first = arrival.store(leg.call if leg else None)
+        if is_first and notice.handles and (leg is None or _is_news(leg, notice.outcome)):
             bell.ring("ask_handle", notice.handles[0])
         return
     if leg is None and notice.direction == "outbound":
@@ -513,6 +514,13 @@ def events(post: Post) -> None:
         ended_at=notice.ended_at,
         arrival=arrival,
     )
+
+
+def _is_news(leg: Leg, outcome: Outcome) -> bool:
+    """Whether a hint says something of a leg that we do not believe already."""
+    if leg.state == Leg.State.ENDED:
+        return False
+    return outcome.is_final or (outcome is Outcome.ANSWERED and leg.answered_at is None)
 
 
 @login_not_required

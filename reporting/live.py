@@ -16,6 +16,7 @@ from reporting import metrics
 from reporting.models import CallRecord
 
 STATES = ["idle", "ringing", "on_call", "wrap_up", "break", "offline"]
+MOST_CALLS = 200  # rows on the board; the counts are of all
 IN_LINE = {QueuedCall.State.WAITING, QueuedCall.State.OFFERED}
 
 
@@ -41,7 +42,12 @@ def snapshot(at: datetime) -> dict[str, Any]:
     state_of = {agent.pk: agent_state(agent) for agent in agents}
     since, until = metrics.today(at)
     today = {row["queue"]: row for row in metrics.queue_rows(since, until)}
-    records = _records(calls)
+    shown = calls[:MOST_CALLS]
+    records = _records(shown)
+    why = {
+        queue.pk: routing.why_nobody(queue, at) for queue in queues if _has_waiting(queue, calls)
+    }
+    places = _places(calls)
     return {
         "at": at.isoformat(),
         "is_demo": settings.DEMO,
@@ -50,7 +56,11 @@ def snapshot(at: datetime) -> dict[str, Any]:
                    today[queue.slug], at)
             for queue in queues
         ],
-        "calls": [_call(call, records.get(call.pk, []), at) for call in calls],
+        "calls": [
+            _call(call, records.get(call.pk, []), why, at) | {"place": places.get(call.pk)}
+            for call in shown
+        ],
+        "more_calls": len(calls) - len(shown),
         "agents": [_agent(agent, state_of[agent.pk], at) for agent in agents],
         "alerts": [
             {"id": alert.pk, "kind": alert.kind, "text": alert.text, "count": alert.count,
@@ -70,12 +80,14 @@ def _queue(
         if call.queue_id == queue.pk and call.state in IN_LINE and call.is_inbound
     ]
     arrivals = [call.queued_at for call in waiting if call.queued_at]
-    longest = (at - min(arrivals)).total_seconds() if arrivals else 0
+    first = min(arrivals, default=None)
+    longest = (at - first).total_seconds() if first else 0
     return {
         "slug": queue.slug,
         "name": queue.name,
         "waiting": len(waiting),
         "longest_wait_seconds": round(max(0.0, longest), 1),
+        "waiting_since": first.isoformat() if first else None,
         "service_level_seconds": queue.service_level_seconds,
         "agents": {state: states.count(state) for state in STATES},
         "today": {
@@ -84,7 +96,33 @@ def _queue(
     }
 
 
-def _call(call: QueuedCall, records: list[CallRecord], at: datetime) -> dict[str, Any]:
+def _places(calls: list[QueuedCall]) -> dict[Any, int]:
+    """Return each waiting call's place in its queue's line, from 1."""
+    places: dict[Any, int] = {}
+    taken: dict[int | None, int] = defaultdict(int)
+    for call in sorted(calls, key=lambda call: (-call.priority, call.arrived_at, call.pk)):
+        if call.state in IN_LINE and call.is_inbound:
+            taken[call.queue_id] += 1
+            places[call.pk] = taken[call.queue_id]
+    return places
+
+
+def _has_waiting(queue: Queue, calls: list[QueuedCall]) -> bool:
+    return any(c.queue_id == queue.pk and c.state == QueuedCall.State.WAITING for c in calls)
+
+
+def _why(call: QueuedCall, why: dict[int, str], at: datetime) -> str:
+    """Say why a call still waits; what is true of its whole queue has been found out once."""
+    if call.state != QueuedCall.State.WAITING or call.queue_id is None:
+        return ""
+    if call.offerable_from is None or call.offerable_from > at:
+        return "Entering the hold room."
+    return why.get(call.queue_id, "")
+
+
+def _call(
+    call: QueuedCall, records: list[CallRecord], why: dict[int, str], at: datetime
+) -> dict[str, Any]:
     agent = call.agent or (call.offer.agent if call.offer else None)
     since = call.connected_at or call.queued_at or call.arrived_at
     return {
@@ -99,7 +137,7 @@ def _call(call: QueuedCall, records: list[CallRecord], at: datetime) -> dict[str
         "arrived_at": call.arrived_at.isoformat(),
         "since": since.isoformat(),
         "seconds": round(max(0.0, (at - since).total_seconds()), 1),
-        "why": routing.why_waiting(call, at) if call.state == QueuedCall.State.WAITING else "",
+        "why": _why(call, why, at),
         "provider": [
             {
                 "status": record.status,

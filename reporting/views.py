@@ -17,6 +17,7 @@ from queues.models import Queue, QueuedCall
 from reporting import live
 
 PAGE = 50
+_RESERVED = {"voicemail", "callback", "overflowed", "closed_hours"}  # states of later features
 
 
 def _supervisors_only(request: HttpRequest) -> None:
@@ -64,13 +65,15 @@ def call_log(request: HttpRequest) -> HttpResponse:
     if asked["status"] in QueuedCall.State.values:
         calls = calls.filter(state=asked["status"])
     if asked["number"]:
-        calls = calls.filter(customer__contains=asked["number"].lstrip("0"))
+        digits = asked["number"].replace(" ", "").lstrip("0")
+        calls = calls.filter(customer__contains=digits)
+    calls = calls.prefetch_related("records")
     page = Paginator(calls, PAGE).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         "page": page,
         "asked": asked,
         "queues": Queue.objects.filter(retired_at=None),
-        "states": QueuedCall.State.choices,
+        "states": [state for state in QueuedCall.State.values if state not in _RESERVED],
     }
     return render(request, "reporting/call_log.html", context)
 
@@ -87,6 +90,7 @@ def call_page(request: HttpRequest, public_id: str) -> HttpResponse:
     waiting = call.state == QueuedCall.State.WAITING
     context = {
         "call": call,
+        "at": timezone.now(),
         "events": call.events.select_related("offer__agent"),
         "offers": call.offers.select_related("agent"),
         "legs": call.legs.all(),

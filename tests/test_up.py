@@ -211,11 +211,12 @@ def test_dev_requirements_do_for_run_but_not_the_other_way_round(tmp_path, monke
         file.write_text(file.name)
     monkeypatch.setattr(environment, "_FILES", files)
     monkeypatch.setattr(environment, "_STAMP", tmp_path / "stamp")
+    python = environment._own_version()
     assert not environment._is_current("run")
-    (tmp_path / "stamp").write_text(f"run {environment._digest('run')}\n")
+    (tmp_path / "stamp").write_text(f"run {environment._digest('run')} {python}\n")
     assert environment._is_current("run")
     assert not environment._is_current("dev")
-    (tmp_path / "stamp").write_text(f"dev {environment._digest('dev')}\n")
+    (tmp_path / "stamp").write_text(f"dev {environment._digest('dev')} {python}\n")
     assert environment._is_current("run")
     assert environment._is_current("dev")
     files["dev"].write_text("a newer one")
@@ -225,7 +226,7 @@ def test_dev_requirements_do_for_run_but_not_the_other_way_round(tmp_path, monke
 def test_a_python_without_venv_says_what_to_install(monkeypatch):
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(CannotStart, match="apt-get install python3-venv"):
-        environment._make()
+        environment._make(afresh=False)
 
 
 def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):

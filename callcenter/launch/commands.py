@@ -26,7 +26,7 @@ _CHECKS = {
     "ruff": ["ruff", "check", "."],
     "format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy", "."],
-    "migrations": ["python", "manage.py", "makemigrations", "--check", "--dry-run"],
+    "migrations": ["python", "-W", "ignore", "manage.py", "makemigrations", "--check", "--dry-run"],
 }
 
 
@@ -141,7 +141,7 @@ def _pytest(*arguments: str) -> int:
 
 def _run_checks(names: Sequence[str] | dict[str, list[str]]) -> list[str]:
     """Run each check to its end; return the names of those that failed."""
-    settings = {**os.environ, **dotenv.PLACEHOLDERS, "DOTENV": "off"}
+    settings = {**os.environ, **dotenv.PLACEHOLDERS, "DOTENV": "off", "LOG_LEVEL": "ERROR"}
     failed = []
     for name in names:
         began = time.monotonic()

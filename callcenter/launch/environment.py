@@ -19,6 +19,7 @@ PYTHON = VENV / "bin" / "python"
 _UV = "uv==0.13.9"
 _STAMP = VENV / ".requirements"
 _LOG = VAR / "install.log"
+_UNFINISHED = VAR / "install.unfinished"
 _FILES = {"run": ROOT / "requirements.txt", "dev": ROOT / "requirements-dev.txt"}
 _MEGABYTES = {"run": 450, "dev": 900}
 # uv reads no setting of pip's; these four are the same thing under another name.
@@ -54,10 +55,18 @@ def ensure(kind: str) -> None:
         _LOG.write_bytes(b"")
         say(f"Installing into {VENV} (half a minute the first time; log: {_LOG})")
         _STAMP.unlink(missing_ok=True)
-        if not _works("-m", "pip", "--version"):
-            _make()
-        _install(kind)
-        _STAMP.write_text(f"{kind} {_digest(kind)}\n")
+        was_interrupted = _UNFINISHED.exists()
+        _UNFINISHED.touch()  # stays there if we are stopped: who knows what is half written
+        if was_interrupted or not _works("-m", "pip", "--version"):
+            _make(afresh=was_interrupted)
+        try:
+            _install(kind)
+        except CannotStart as problem:
+            if "disk is full" not in str(problem):
+                _UNFINISHED.unlink()  # no network, say: what is installed is whole
+            raise
+        _STAMP.write_text(f"{kind} {_digest(kind)} {_python_version()}\n")
+        _UNFINISHED.unlink()
 
 
 def need_space(place: Path, megabytes: int) -> None:
@@ -83,7 +92,19 @@ def _is_current(kind: str) -> bool:
         return False
     if not os.access(PYTHON, os.X_OK):
         return False
-    return installed in ([kind, _digest(kind)], ["dev", _digest("dev")])
+    if inside() and installed[2:] != [_own_version()]:
+        return False  # the system's Python has become another one behind .venv's back
+    return installed[:2] in ([kind, _digest(kind)], ["dev", _digest("dev")])
+
+
+def _own_version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _python_version() -> str:
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    command = [PYTHON, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
 @contextlib.contextmanager
@@ -98,8 +119,8 @@ def _only_one() -> Iterator[None]:
         yield
 
 
-def _make() -> None:
-    """Make the environment, or mend one; a Python that works in it is kept."""
+def _make(*, afresh: bool) -> None:
+    """Make the environment; one whose Python works is kept and mended unless `afresh`."""
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     if missing:
         raise CannotStart(
@@ -107,9 +128,9 @@ def _make() -> None:
             "(on Debian and Ubuntu: `apt-get install python3-venv`)."
         )
     base = getattr(sys, "_base_executable", sys.executable)
-    usable = _works("-c", "import sys; sys.exit(sys.version_info < (3, 11))")
+    keep = not afresh and _works("-c", "import sys; sys.exit(sys.version_info < (3, 11))")
     with step("virtual environment"):
-        _run("venv", base, "-m", "venv", *([] if usable else ["--clear"]), VENV)
+        _run("venv", base, "-m", "venv", *([] if keep else ["--clear"]), VENV)
 
 
 def _install(kind: str) -> None:

@@ -168,6 +168,7 @@ class QueuedCall(Transitions):
                 fields=["state", "arrived_at"],
                 condition=Q(ended_at=None), name="calls_open",
             ),
+            models.Index(fields=["queued_at"], name="calls_by_queueing"),
             models.Index(fields=["queue", "arrived_at"], name="calls_by_queue"),
             models.Index(fields=["agent", "-arrived_at"], name="calls_by_agent"),
             models.Index(fields=["-arrived_at"], name="calls_by_arrival"),

@@ -13,7 +13,8 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from callcenter.permissions import is_agent, is_supervisor
-from queues.models import CallEvent, QueuedCall
+from queues.models import CallEvent, Offer, QueuedCall
+from reporting.models import CallRecord
 
 register = template.Library()
 NONE = "–"
@@ -175,6 +176,15 @@ def word(value: str, vocabulary: str) -> str:
     return _VOCABULARY[vocabulary].get(value, (spoken(value), "", ""))[0]
 
 
+@register.filter
+def ordinal(place: int) -> str:
+    """Write a place in line: 1st, 2nd, 3rd, 11th."""
+    ending = (
+        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    )
+    return f"{place}{ending}"
+
+
 @register.simple_tag
 def crew(agents: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return the counts of agents in each state with their words, in reading order."""
@@ -190,11 +200,7 @@ def totals(board: Mapping[str, Any]) -> dict[str, Any]:
     queues, calls, agents = board["queues"], board["calls"], board["agents"]
     return {
         "waiting": sum(queue["waiting"] for queue in queues),
-        "longest": max((queue["longest_wait_seconds"] for queue in queues), default=0),
-        "is_late": any(
-            queue["longest_wait_seconds"] > queue["service_level_seconds"] for queue in queues
-        ),
-        "late_after": min((queue["service_level_seconds"] for queue in queues), default=0),
+        "worst": max(queues, key=lambda queue: queue["longest_wait_seconds"], default=None),
         "talking": sum(call["status"] == "connected" for call in calls),
         "free": sum(agent["state"] == "idle" and not agent["hold_off_until"] for agent in agents),
         "signed_in": sum(agent["presence"] != "offline" for agent in agents),
@@ -310,12 +316,6 @@ def moment(text: str | datetime) -> datetime:
     return localtime(datetime.fromisoformat(text) if isinstance(text, str) else text)
 
 
-@register.filter
-def before(at: str | datetime, seconds: float) -> str:
-    """Return the instant `seconds` before `at`, for a running clock."""
-    return (moment(at) - timedelta(seconds=seconds)).isoformat()
-
-
 @register.simple_tag
 def running(since: str | datetime, at: str | datetime, late_after: int | None = None) -> SafeString:
     """Show a clock that counts up from `since`; live.js keeps it running."""
@@ -349,6 +349,19 @@ def money(minor: int | None, currency: str) -> str:
     return NONE if minor is None else f"{currency} {minor / 100:,.2f}".strip()
 
 
+@register.simple_tag
+def cost(records: Iterable[CallRecord]) -> dict[str, Any]:
+    """Sum up what the provider has charged so far; `is_open` while a record has no cost yet."""
+    known = [record for record in records if record.cost_minor is not None]
+    return {
+        "text": ", ".join(
+            money(sum(r.cost_minor or 0 for r in known if r.cost_currency == currency), currency)
+            for currency in dict.fromkeys(record.cost_currency for record in known)
+        ),
+        "is_open": len(known) < len(list(records)),
+    }
+
+
 @register.filter
 def waited(call: QueuedCall) -> timedelta | None:
     """How long the customer waited in line: until an agent came, or until the end."""
@@ -360,6 +373,19 @@ def waited(call: QueuedCall) -> timedelta | None:
 def talked(call: QueuedCall) -> timedelta | None:
     """How long agent and customer talked."""
     return call.ended_at - call.connected_at if call.connected_at and call.ended_at else None
+
+
+@register.filter
+def rang(offer: Offer) -> timedelta | None:
+    """How long an agent's phone rang, the greeting included."""
+    until = offer.answered_at or offer.joined_at or offer.ended_at
+    return until - offer.created_at if until else None
+
+
+@register.filter
+def spoke(offer: Offer) -> timedelta | None:
+    """How long an agent talked in one offer."""
+    return offer.ended_at - offer.joined_at if offer.joined_at and offer.ended_at else None
 
 
 # --- Who looks -----------------------------------------------------------------------------------
