@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Any
+
+from django.db import connection
 
 from callcenter import bell
 from callcenter.sautikit.callbacks import Outcome, VoiceCallback, normalise_status
@@ -12,21 +15,43 @@ from queues.inbox import Arrival
 from queues.models import Leg, Offer, QueuedCall
 from queues.scene import Scene, scene
 
+# A handle that another leg bears already is not taken over.
+_ANSWERED = """
+UPDATE queues_leg SET
+    state = 'answered',
+    answered_at = coalesce(answered_at, %(at)s),
+    ask_at = CASE WHEN answered_at IS NULL THEN %(ask_at)s ELSE ask_at END,
+    session_id = coalesce(session_id, (SELECT %(session)s WHERE NOT EXISTS (
+        SELECT 1 FROM queues_leg WHERE session_id = %(session)s))),
+    provider_id = coalesce(provider_id, (SELECT %(provider)s WHERE NOT EXISTS (
+        SELECT 1 FROM queues_leg WHERE provider_id = %(provider)s)))
+WHERE id = %(leg)s AND ended_at IS NULL
+"""
+
 
 def voice(
-    leg: Leg, callback: VoiceCallback, *, at: datetime, arrival: Arrival, timed_out: bool = False
+    call_pk: uuid.UUID,
+    offer_pk: uuid.UUID | None,
+    callback: VoiceCallback,
+    *,
+    at: datetime,
+    arrival: Arrival,
+    timed_out: bool = False,
 ) -> str | None:
     """Answer an agent's leg; `timed_out` when the time for pressing 1 is over."""
-    with scene(leg.call_id, at=at, source=arrival.endpoint) as opened:
-        arrival.store(opened.call, about=f":{leg.offer_id}:{timed_out}")
-        learn_handles(leg, callback.session_id, callback.call_id)
+    with scene(call_pk, at=at, source=arrival.endpoint) as opened:
+        arrival.store(opened.call, about=f":{offer_pk}:{timed_out}")
+        leg = _leg(offer_pk)
         if callback.is_end:
             outcome = normalise_status(callback.state.value, callback.hangup_cause)
-            reconcile.take(opened, leg, outcome if outcome.is_final else Outcome.COMPLETED)
+            if leg:
+                final = outcome if outcome.is_final else Outcome.COMPLETED
+                reconcile.take(opened, leg, final)
             return None
-        reconcile.take(opened, leg, Outcome.ANSWERED)
+        if leg:
+            answered(leg, callback, at)
         offer = opened.offer
-        if offer is None or offer.pk != leg.offer_id or opened.call.is_final:
+        if offer is None or offer.pk != offer_pk or opened.call.is_final:
             return documents.too_late()
         if offer.state == Offer.State.JOINED:
             return None
@@ -35,9 +60,28 @@ def voice(
         return _to_the_room(opened, offer)
 
 
+def _leg(offer_pk: uuid.UUID | None) -> Leg | None:
+    legs = Leg.objects.filter(role=Leg.Role.AGENT, is_placed_by_us=True)
+    return legs.filter(offer_id=offer_pk).first() if offer_pk else None
+
+
+def answered(leg: Leg, callback: VoiceCallback, at: datetime) -> None:
+    """The leg is up, and called by the handles that the callback names."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ANSWERED,
+            {
+                "leg": leg.pk, "at": at, "ask_at": at + calls.LIVE_CHECK,
+                "session": callback.session_id, "provider": callback.call_id,
+            },
+        )  # fmt: skip
+
+
 def _confirm(opened: Scene, offer: Offer, digits: str | None, *, timed_out: bool) -> str:
     """Ask for the key; take it; or send the caller on to somebody else."""
     if digits is None and not timed_out:
+        if offer.state != Offer.State.ANSWERED:
+            _move_to_answered(opened, offer, check_at=opened.at + calls.ANSWER_PATIENCE)
         return documents.agent_confirm(offer)
     key = (digits or "").strip().rstrip("#")[:1]
     if key == "1":
@@ -50,11 +94,20 @@ def _confirm(opened: Scene, offer: Offer, digits: str | None, *, timed_out: bool
 def _to_the_room(opened: Scene, offer: Offer) -> str:
     """Join the agent to the customer; from the first such answer on, a join is expected."""
     if offer.conference_at is None:
-        offer.conference_at = opened.at
-        offer.check_at = opened.at + calls.JOIN_GRACE
-        offer.save(update_fields=["conference_at", "check_at"])
-        bell.ring("sweep_at", offer.check_at)
+        check_at = opened.at + calls.JOIN_GRACE
+        _move_to_answered(opened, offer, check_at=check_at, conference_at=opened.at)
+        bell.ring("sweep_at", check_at)
     return documents.agent_room(offer)
+
+
+def _move_to_answered(opened: Scene, offer: Offer, **changes: Any) -> None:
+    if offer.state == Offer.State.ANSWERED:
+        Offer.objects.filter(pk=offer.pk).update(**changes)
+        for name, value in changes.items():
+            setattr(offer, name, value)
+        return
+    offer.move_to(Offer.State.ANSWERED, answered_at=opened.at, **changes)
+    opened.note("agent_answered", agent=offer.agent.name)
 
 
 def joined(opened: Scene, offer_pk: uuid.UUID | None) -> None:
@@ -73,20 +126,6 @@ def left(opened: Scene, offer_pk: uuid.UUID | None) -> None:
         calls.connect(opened, at=offer.conference_at, estimated=True)  # the join was lost
     if opened.call.state == QueuedCall.State.CONNECTED:
         calls.finish(opened, reason="agent left the room")
-
-
-def learn_handles(leg: Leg, session_id: str | None, call_id: str | None) -> None:
-    """Remember handles that a leg of ours is called by, where none was known."""
-    changes = {}
-    if session_id and not leg.session_id:
-        changes["session_id"] = session_id
-    if call_id and not leg.provider_id:
-        changes["provider_id"] = call_id
-    known = reconcile.leg_by_handles(list(changes.values())) if changes else None
-    if changes and known is None:
-        Leg.objects.filter(pk=leg.pk).update(**changes)
-        for name, value in changes.items():
-            setattr(leg, name, value)
 
 
 def hang_up(opened: Scene) -> None:

@@ -21,9 +21,18 @@ State = QueuedCall.State
 _PUBLIC = re.compile(r"[A-Za-z0-9._-]{1,58}")
 
 
-def arrive(callback: VoiceCallback, *, at: datetime, arrival: Arrival) -> str | None:
+def numbers_of(callback: VoiceCallback) -> dict[str, Number]:
+    """Return which of the two parties are numbers of ours."""
+    parties = [callback.dialled, callback.caller]
+    numbers = Number.objects.filter(e164__in=parties).select_related("queue", "menu")
+    return {number.e164: number for number in numbers}
+
+
+def arrive(
+    callback: VoiceCallback, numbers: dict[str, Number], *, at: datetime, arrival: Arrival
+) -> str | None:
     """Answer a call that we have not seen; None when another request has just taken it."""
-    number, customer = _number(callback)
+    number, customer = _number(callback, numbers)
     ended = callback.is_end
     started_at = at - timedelta(seconds=callback.duration_seconds or 0) if ended else at
     try:
@@ -53,13 +62,8 @@ def arrive(callback: VoiceCallback, *, at: datetime, arrival: Arrival) -> str | 
         raise
 
 
-def _number(callback: VoiceCallback) -> tuple[Number | None, str]:
+def _number(callback: VoiceCallback, found: dict[str, Number]) -> tuple[Number | None, str]:
     """Return what was dialled and who called; the two may come swapped (contract 4.2)."""
-    parties = [callback.dialled, callback.caller]
-    found = {
-        number.e164: number
-        for number in Number.objects.filter(e164__in=parties).select_related("queue", "menu")
-    }
     if callback.dialled not in found and callback.caller in found:
         return found[callback.caller], callback.dialled
     return found.get(callback.dialled), callback.caller

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from agents.models import Engagement
+from agents.models import Agent, Engagement
 from callcenter import bell
 from callcenter.sautikit.outcomes import Outcome
 from callcenter.transitions import StaleTransition
@@ -57,7 +58,7 @@ def enter_queue(scene: Scene, queue: Queue) -> str:
 
     `scene.picked` is the agent whom routing has locked for this customer, or None.
     """
-    call, at = scene.call, scene.at
+    call = scene.call
     if call.queue_id != queue.pk:
         call.queue, call.priority = queue, queue.priority
         QueuedCall.objects.filter(pk=call.pk).update(queue=queue, priority=queue.priority)
@@ -66,34 +67,44 @@ def enter_queue(scene: Scene, queue: Queue) -> str:
         return documents.nobody_here(queue)
     if scene.picked is None:
         return hold(scene)
-    QueuedCall.objects.filter(pk=call.pk, queued_at=None).update(queued_at=at)
-    call.queued_at = call.queued_at or at
-    why = routing.explain(queue, scene.picked, at)
-    offer = offers.make(scene, scene.picked, Offer.Kind.DIRECT, why=why)
-    return answer_with(scene, documents.direct(call, offer))
+    return _dial_picked(scene, scene.picked, queue)
+
+
+def _dial_picked(scene: Scene, agent: Agent, queue: Queue) -> str:
+    """Answer with a dial of the agent whom routing has locked for this customer."""
+    offers.make(
+        scene,
+        agent,
+        Offer.Kind.DIRECT,
+        why=routing.explain(queue, agent, scene.at),
+        answer=partial(documents.direct, scene.call),
+    )
+    return scene.call.document
 
 
 def hold(scene: Scene) -> str:
     """Answer with the hold room (or a lap of music); the place in line stays what it was."""
     call, at = scene.call, scene.at
-    if call.state != State.OFFERED:  # a customer who is being offered stays so, in the room again
-        earliest = max(at + JOIN_PATIENCE, call.not_before or at)
-        call.move_to(
-            State.WAITING,
-            queued_at=call.queued_at or at,
-            agent=None,
-            offerable_from=earliest,
-        )
-        scene.note("holding")
-        bell.ring("sweep_at", earliest)
     laps = call.queue is not None and routing.holds_by_laps(call.queue)
     if laps and call.state == State.WAITING and has_waited_too_long(call, at):
         end(scene, State.EXPIRED, reason="waited too long")
         return documents.apology(call)
     place = routing.position(call) if call.queue and (not laps or call.step == 0) else None
-    if laps:
-        return answer_with(scene, documents.lap(call, position=place))
-    return answer_with(scene, documents.hold(call, position=place))
+    document = (documents.lap if laps else documents.hold)(call, position=place)
+    if call.state == State.OFFERED:  # who is being offered stays so, in the room again
+        return answer_with(scene, document)
+    earliest = max(at + JOIN_PATIENCE, call.not_before or at)
+    call.move_to(
+        State.WAITING,
+        queued_at=call.queued_at or at,
+        agent=None,
+        offerable_from=earliest,
+        step=call.step + 1,
+        document=document,
+    )
+    scene.note("holding")
+    bell.ring("sweep_at", earliest)
+    return document
 
 
 def after_dial(scene: Scene, *, answered: bool, talked: timedelta | None = None) -> str:
@@ -130,9 +141,7 @@ def _lap_dial(scene: Scene) -> str:
     if agent is None:
         return hold(scene)
     queue = scene.call.queue
-    why = routing.explain(queue, agent, scene.at) if queue else None
-    offer = offers.make(scene, agent, Offer.Kind.DIRECT, why=why)
-    return answer_with(scene, documents.direct(scene.call, offer))
+    return hold(scene) if queue is None else _dial_picked(scene, agent, queue)
 
 
 def _direct_dial_failed(scene: Scene, offer: Offer) -> str:
@@ -154,12 +163,14 @@ def _direct_dial_failed(scene: Scene, offer: Offer) -> str:
 def customer_joined(scene: Scene) -> None:
     """The customer is in the hold room: from now on the router may offer the call."""
     call = scene.call
-    acknowledge(call)
     if call.state != State.WAITING:
+        acknowledge(call)
         return
     offerable_from = max(scene.at, call.not_before or scene.at)
-    QueuedCall.objects.filter(pk=call.pk).update(offerable_from=offerable_from)
-    call.offerable_from = offerable_from
+    QueuedCall.objects.filter(pk=call.pk).update(
+        offerable_from=offerable_from, is_acknowledged=True
+    )
+    call.offerable_from, call.is_acknowledged = offerable_from, True
     scene.note("joined_room")
     if offerable_from > scene.at:
         bell.ring("sweep_at", offerable_from)
@@ -183,11 +194,10 @@ def customer_left_room(scene: Scene) -> None:
 def customer_ended(scene: Scene, *, outcome: Outcome, ended_at: datetime) -> None:
     """The customer's leg has ended: so does the call, in the way that its state says."""
     call = scene.call
-    acknowledge(call)
     if call.is_final:
         return
     if call.state == State.CONNECTED:
-        finish(scene, ended_at=ended_at, reason="customer hung up")
+        finish(scene, ended_at=ended_at, reason="customer hung up", customer_is_gone=True)
     elif call.state == State.GREETING:
         abandon(scene, QueuedCall.AbandonedIn.MENU, ended_at=ended_at)
     elif call.state == State.WAITING:
@@ -272,7 +282,6 @@ def connect(scene: Scene, *, at: datetime, estimated: bool = False) -> None:
     if scene.offer is None or scene.call.state != State.OFFERED:
         return
     offers.talk(scene, at=max(at, scene.offer.created_at), estimated=estimated)
-    Leg.objects.filter(call=scene.call, ended_at=None).update(ask_at=scene.at + LIVE_CHECK)
 
 
 def agent_ended(scene: Scene, offer: Offer, *, outcome: Outcome, ended_at: datetime) -> None:
@@ -280,7 +289,9 @@ def agent_ended(scene: Scene, offer: Offer, *, outcome: Outcome, ended_at: datet
     if scene.offer is None or scene.offer.pk != offer.pk:
         return
     offer = scene.offer
-    if scene.call.state == State.CONNECTED:
+    if scene.call.is_final:  # the customer gave up while the phone rang: no fault of the agent's
+        close_provisional(scene, final=True)
+    elif scene.call.state == State.CONNECTED:
         finish(scene, ended_at=ended_at, reason="agent hung up")
     elif offer.state == Offer.State.ANSWERED:
         in_room_since = offer.conference_at
@@ -312,24 +323,40 @@ def not_answered(scene: Scene, state: str, *, reason: str = "") -> None:
     offers.close(scene, state, reason=reason)
     if call.state == State.OFFERED and call.is_inbound:
         in_room = offer.kind == Offer.Kind.ROOM
-        call.move_to(State.WAITING, agent=None, offerable_from=scene.at if in_room else None)
+        call.move_to(
+            State.WAITING, agent=None, offer=None, offerable_from=scene.at if in_room else None
+        )
         scene.note("back_in_line", offer=offer)
     elif call.state in {State.OFFERED, State.DIALLING} and not call.is_inbound:
         end(scene, State.FAILED, reason=f"agent: {state}")
         hang_up_customer(scene, after=timedelta() if offer.kind == Offer.Kind.ROOM else ALONE)
+    else:
+        _without_offer(call)
+
+
+def _without_offer(call: QueuedCall) -> None:
+    """A call that goes nowhere else has no open offer any more."""
+    QueuedCall.objects.filter(pk=call.pk).update(offer=None)
 
 
 # --- Ends --------------------------------------------------------------------------------------
 
 
-def finish(scene: Scene, *, ended_at: datetime | None = None, reason: str = "") -> None:
+def finish(
+    scene: Scene,
+    *,
+    ended_at: datetime | None = None,
+    reason: str = "",
+    customer_is_gone: bool = False,
+) -> None:
     """The talk is over: the call is completed and the agent wraps up."""
     call = scene.call
     ended_at = max(ended_at or scene.at, call.connected_at or scene.at)
     if scene.offer:
         offers.close(scene, Offer.State.ENDED)
     end(scene, State.COMPLETED, ended_at=ended_at, reason=reason)
-    hang_up_customer(scene, after=ALONE)
+    if not customer_is_gone:
+        hang_up_customer(scene, after=ALONE)
 
 
 def end(
@@ -340,7 +367,7 @@ def end(
     ended_at = max(ended_at or scene.at, call.arrived_at)
     call.move_to(
         state, ended_at=ended_at, end_reason=reason[:120], offerable_from=None,
-        is_acknowledged=True, **changes,
+        is_acknowledged=True, offer=scene.offer, **changes,
     )  # fmt: skip
     scene.note(state, reason=reason, abandoned_in=changes.get("abandoned_in"))
     bell.ring("route")
@@ -352,11 +379,12 @@ def hang_up_customer(scene: Scene, *, after: timedelta = timedelta()) -> None:
     A customer whose talk is over hears a goodbye first; the question is for those who do not
     get there.
     """
-    for leg in Leg.objects.filter(call=scene.call, role=Leg.Role.CUSTOMER, ended_at=None):
-        if after:
-            Leg.objects.filter(pk=leg.pk).update(ask_at=scene.at + after)
-        else:
-            offers.hang_up(leg, scene.at)
+    live = Leg.objects.filter(call=scene.call, role=Leg.Role.CUSTOMER, ended_at=None)
+    if after:
+        live.update(ask_at=scene.at + after)
+        return
+    for leg in live:
+        offers.hang_up(leg, scene.at)
 
 
 def ask_soon(leg: Leg, at: datetime) -> None:
@@ -443,5 +471,6 @@ def close_provisional(scene: Scene, *, final: bool) -> None:
     """No answer was found behind an abandoned direct dial: let the agent go; then believe it."""
     if scene.offer and scene.call.is_final:
         offers.close(scene, Offer.State.CALLER_GONE)
+        _without_offer(scene.call)
     if final:
         QueuedCall.objects.filter(pk=scene.call.pk).update(is_provisional=False)

@@ -12,7 +12,7 @@ import uuid
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from callcenter import bell
@@ -33,6 +33,24 @@ RETRY_AFTER = timedelta(seconds=1)
 ASK_WHILE_RINGING = timedelta(seconds=3)
 CLOCKS = timedelta(seconds=5)  # by which the provider's clock may differ from ours
 ASK_AFTER_HANG_UP = timedelta(seconds=2)
+NOT_THERE_AFTER = timedelta(seconds=60)  # a leg that no list has shown for as long is not there
+
+
+# Nobody may wait for the leg any more by the time that the provider has placed it: then it is
+# hung up, and even a row that was closed as never placed is opened for that.
+_PLACED = """
+UPDATE queues_leg SET
+    state = CASE WHEN state = 'answered' THEN state ELSE 'ringing' END,
+    provider_id = coalesce(%(provider)s, provider_id),
+    session_id = coalesce(%(session)s, session_id),
+    placed_at = %(at)s,
+    ask_at = CASE WHEN state = 'answered' THEN ask_at ELSE %(ask_at)s END,
+    hang_up_at = CASE WHEN ended_at IS NULL THEN hang_up_at ELSE %(at)s END,
+    ended_at = NULL
+WHERE id = %(leg)s AND (ended_at IS NULL
+    OR (outcome = 'canceled' AND provider_id IS NULL AND session_id IS NULL))
+RETURNING hang_up_at
+"""
 
 
 def place(leg_pk: uuid.UUID, *, at: datetime) -> None:
@@ -57,10 +75,9 @@ def place(leg_pk: uuid.UUID, *, at: datetime) -> None:
 
 def _post(leg: Leg, at: datetime) -> PlacedCall:
     """POST in the shape that is known to work, else in both, one after the other."""
-    known = (
-        provider.recall(provider.CALL_SCHEMA) if settings.SAUTIKIT_CALL_SCHEMA == "auto" else None
-    )
-    shapes = sorted(SHAPES[settings.SAUTIKIT_CALL_SCHEMA], key=lambda shape: shape != known)
+    setting = settings.SAUTIKIT_CALL_SCHEMA
+    known = provider.recall_soon(provider.CALL_SCHEMA) if setting == "auto" else None
+    shapes = sorted(SHAPES[setting], key=lambda shape: shape != known)
     command = _command(leg)
     first_refusal: errors.BadShape | None = None
     for shape in shapes:
@@ -92,22 +109,20 @@ def _command(leg: Leg) -> PlaceCall:
 
 @transaction.atomic
 def _placed(leg: Leg, placed: PlacedCall, at: datetime) -> None:
-    changed = Leg.objects.filter(pk=leg.pk, state=Leg.State.PLANNED).update(
-        state=Leg.State.RINGING,
-        provider_id=placed.call_id,
-        session_id=placed.session_id,
-        placed_at=at,
-        ask_at=at + ASK_WHILE_RINGING,
-    )
-    if not changed:  # the agent was quicker than the provider's answer
-        Leg.objects.filter(pk=leg.pk).update(
-            provider_id=placed.call_id, session_id=placed.session_id, placed_at=at
-        )
-    if leg.offer:
-        Offer.objects.filter(pk=leg.offer.pk, state=Offer.State.DIALLING).update(
+    if leg.offer_id:  # before the leg, as everywhere
+        Offer.objects.filter(pk=leg.offer_id, state=Offer.State.DIALLING).update(
             state=Offer.State.RINGING
         )
-    if Leg.objects.filter(pk=leg.pk, hang_up_at__isnull=False, ended_at=None).exists():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _PLACED,
+            {
+                "leg": leg.pk, "provider": placed.call_id, "session": placed.session_id,
+                "at": at, "ask_at": at + ASK_WHILE_RINGING,
+            },
+        )  # fmt: skip
+        row = cursor.fetchone()
+    if row and row[0]:
         bell.ring("hang_up", str(leg.pk))
     bell.ring("board")
 
@@ -130,7 +145,8 @@ def _refused(leg: Leg, error: errors.SautikitError, at: datetime) -> None:
     if phone.is_sip(leg.party) and isinstance(error, errors.BadShape):
         provider.learn(provider.SIP_TO_REFUSED, True, at=at)
         alerts.raise_alert(
-            "provider", "sip_to_refused",
+            "provider",
+            "sip_to_refused",
             "Sautikit refuses to call SIP addresses; SIP agents take direct calls only.", at=at,
         )  # fmt: skip
     else:
@@ -230,8 +246,7 @@ def hang_up(leg_pk: uuid.UUID, *, at: datetime) -> None:
     if leg.state == Leg.State.PLANNED and leg.asks == 0:
         _never_placed(leg, at)
         return
-    if not leg.handle:  # placed perhaps, and the answer is still out: the sweep comes back
-        Leg.objects.filter(pk=leg.pk).update(hang_up_at=at + RETRY_AFTER)
+    if not leg.handle and not _find_handle(leg, at):
         return
     try:
         provider.client().hang_up(leg.handle)
@@ -248,3 +263,24 @@ def hang_up(leg_pk: uuid.UUID, *, at: datetime) -> None:
         Leg.objects.filter(pk=leg.pk, ended_at=None).update(
             hang_up_at=None, ask_at=at + ASK_AFTER_HANG_UP
         )
+
+
+def _find_handle(leg: Leg, at: datetime) -> bool:
+    """Look for a leg whose handle we were not told; False when it has not turned up.
+
+    Placed perhaps, and the answer is still out: the sweep comes back, for a minute.
+    """
+    try:
+        record = find_record(leg.party, leg.line, since=leg.planned_at)
+    except errors.SautikitError:
+        record = None
+    else:
+        if record is None and at - leg.planned_at >= NOT_THERE_AFTER:
+            _end_leg(leg, at, "canceled", "never seen at the provider")
+            return False
+    if record is None:
+        Leg.objects.filter(pk=leg.pk).update(hang_up_at=at + ASK_AFTER_HANG_UP)
+        return False
+    leg.provider_id, leg.session_id = record.call_id, record.session_id
+    leg.save(update_fields=["provider_id", "session_id"])
+    return True

@@ -39,10 +39,12 @@ def key_pressed(
     option = call.menu.options.filter(digit=digit).first() if call.menu and digit else None
     target = _destination(call, option)
     with scene(call_pk, at=at, source=arrival.endpoint, pick=_claim(target, at)) as opened:
-        arrival.store(opened.call, about=f":{opened.call.step}")
+        is_new = arrival.store(opened.call, about=f":{arrival.signature or opened.call.step}")
         current = opened.call
         if current.state != State.GREETING or current.menu is None:
             return "" if current.is_final else current.document
+        if arrival.signature and not is_new:
+            return current.document
         if step is None and _is_repeat(current, digits, at):
             return current.document
         if current.step != (call.step if step is None else step):

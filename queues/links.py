@@ -23,7 +23,8 @@ class Reference:
     """What a token names: a call (perhaps at a step), or an offer (perhaps past its key prompt)."""
 
     kind: str
-    id: uuid.UUID
+    call: uuid.UUID
+    offer: uuid.UUID | None = None
     step: int | None = None
 
     @property
@@ -41,18 +42,23 @@ def _url(path: str, *parts: str, **query: str) -> str:
     return f"{settings.PUBLIC_BASE_URL}{path}?{urlencode({**query, 'token': token})}"
 
 
+def _of(kind: str, offer: Offer) -> tuple[str, str, str]:
+    return kind, offer.call_id.hex, offer.pk.hex
+
+
 def read(token: str) -> Reference:
     """Return what `token` names; raise tokens.BadToken when we did not sign it."""
     parts = tokens.read(tokens.clean(token), keys=_keys())
     try:
-        kind, hexadecimal, *rest = parts
-        step = int(rest[0]) if rest else None
-        reference = Reference(kind, uuid.UUID(hex=hexadecimal), step)
-    except ValueError as error:
+        kind, call, *rest = parts
+        if kind in {OFFER, KEY}:
+            return Reference(kind, uuid.UUID(hex=call), offer=uuid.UUID(hex=rest[0]))
+        if kind in {CALL, STEP}:
+            step = int(rest[0]) if rest else None
+            return Reference(kind, uuid.UUID(hex=call), step=step)
+    except (ValueError, IndexError) as error:
         raise tokens.BadToken("not one of our references") from error
-    if kind not in {CALL, STEP, OFFER, KEY}:
-        raise tokens.BadToken("not one of our references")
-    return reference
+    raise tokens.BadToken("not one of our references")
 
 
 def menu(call: QueuedCall, step: int) -> str:
@@ -72,22 +78,22 @@ def queue_events(call: QueuedCall) -> str:
 
 def agent_queue_events(offer: Offer) -> str:
     """Where the room tells about the agent of one offer."""
-    return _url("/calls/queue-events", OFFER, offer.pk.hex)
+    return _url("/calls/queue-events", *_of(OFFER, offer))
 
 
 def agent_join(offer: Offer) -> str:
     """Where the agent's answered leg asks what to do."""
-    return _url("/calls/agent-join", OFFER, offer.pk.hex, queue=offer.call.public_id)
+    return _url("/calls/agent-join", *_of(OFFER, offer), queue=offer.call.public_id)
 
 
 def agent_no_key(offer: Offer) -> str:
     """Where the agent's leg goes when 1 was not pressed."""
-    return _url("/calls/agent-join", KEY, offer.pk.hex, queue=offer.call.public_id)
+    return _url("/calls/agent-join", *_of(KEY, offer), queue=offer.call.public_id)
 
 
 def agent_status(offer: Offer) -> str:
     """Where the provider tells how an agent's leg goes."""
-    return _url("/calls/agent-status", OFFER, offer.pk.hex)
+    return _url("/calls/agent-status", *_of(OFFER, offer))
 
 
 def outbound_answer(call: QueuedCall) -> str:

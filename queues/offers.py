@@ -5,6 +5,7 @@ Every function takes an open scene, so agent and call are locked, in that order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,11 +40,19 @@ ROOM_ENDS = timedelta(seconds=2)  # by which the room has dropped the agent afte
 NO_NEWS = timedelta(seconds=3)  # between questions to the provider about a ringing phone
 
 
-def make(scene: Scene, agent: Agent, kind: str, *, why: dict[str, Any] | None = None) -> Offer:
+def make(
+    scene: Scene,
+    agent: Agent,
+    kind: str,
+    *,
+    why: dict[str, Any] | None = None,
+    answer: Callable[[Offer], str] | None = None,
+) -> Offer:
     """Put `agent`, locked by the caller, on the scene's call.
 
     ROOM plans the agent's leg and rings the bell that places it; DIRECT is dialled by the
-    document that is being answered; CLICK only reserves, until the contact has answered.
+    document that is being answered, which `answer` makes of the offer; CLICK only reserves, until
+    the contact has answered.
     """
     call, at = scene.call, scene.at
     queue = call.queue
@@ -69,7 +78,9 @@ def make(scene: Scene, agent: Agent, kind: str, *, why: dict[str, Any] | None = 
         QueuedCall.objects.filter(pk=call.pk).update(**changes)
         call.offer = offer
     else:
-        changes |= {"agent": agent, "dialled_at": at}
+        changes |= {"agent": agent, "dialled_at": at, "queued_at": call.queued_at or at}
+        if answer:
+            changes |= {"step": call.step + 1, "document": answer(offer)}
         call.move_to(QueuedCall.State.OFFERED, **changes)
     scene.note("offered", agent=agent.name, kind=kind, **(why or {}))
     if kind == Offer.Kind.ROOM:
@@ -128,7 +139,7 @@ def talk(scene: Scene, *, at: datetime, estimated: bool) -> None:
 def close(scene: Scene, state: str, *, reason: str = "") -> Offer:
     """End the scene's open offer; a talk leads to wrap-up, a failure to a hold-off.
 
-    The call is left to the caller of this function, save that it has no open offer afterwards.
+    The call's row is left to the caller of this function, who moves it on without the offer.
     """
     offer, agent = _require(scene)
     offer.move_to(state, ended_at=scene.at, check_at=None)
@@ -137,12 +148,14 @@ def close(scene: Scene, state: str, *, reason: str = "") -> Offer:
     else:
         changes = _hold_off(agent, state, scene.at)
         set_engagement(agent, Engagement.IDLE, scene.at, **changes)
-    QueuedCall.objects.filter(pk=scene.call.pk).update(offer=None)
     scene.call.offer = None
     scene.note(f"offer_{state}", offer=offer, agent=agent.name, reason=reason)
     scene.offer = None
-    # A talk ends with its room; the sweep hangs up the leg that has not heard of it.
-    hang_up_agent(scene, offer, after=ROOM_ENDS if state == Offer.State.ENDED else timedelta())
+    if state != Offer.State.ENDED:
+        hang_up_agent(scene, offer)
+    elif offer.kind != Offer.Kind.DIRECT:
+        # A talk ends with its room; the sweep hangs up the leg that has not heard of it.
+        hang_up_agent(scene, offer, after=ROOM_ENDS)
     if state in STRIKING:
         _break_after_strikes(scene, agent)
     bell.ring("route")

@@ -12,7 +12,8 @@ import uuid
 from datetime import datetime, timedelta
 
 from callcenter.sautikit import errors, phone
-from callcenter.sautikit.callbacks import Outcome, Record
+from callcenter.sautikit.callbacks import Outcome, Record, VoiceCallback, normalise_status
+from callcenter.sautikit.outcomes import unreached
 from queues import calls, dialling, offers, provider
 from queues.inbox import Arrival
 from queues.models import Leg, Offer, QueuedCall
@@ -44,6 +45,17 @@ def observe(
         take(opened, leg, outcome, answered_at=answered_at, ended_at=ended_at)
 
 
+def end_of(callback: VoiceCallback) -> Outcome:
+    """Return how a leg ended whose last edge this is: its word, or the cause that says more.
+
+    A leg that nobody took may end as `Completed` too, with the reason in the hang-up cause.
+    """
+    outcome = normalise_status(callback.state.value, callback.hangup_cause)
+    if not outcome.is_final or outcome is Outcome.COMPLETED:
+        return unreached(callback.hangup_cause) or Outcome.COMPLETED
+    return outcome
+
+
 def take(
     opened: Scene,
     leg: Leg,
@@ -53,7 +65,6 @@ def take(
     ended_at: datetime | None = None,
 ) -> None:
     """Take in how a leg of the opened call stands."""
-    leg.refresh_from_db(fields=["state", "answered_at", "ended_at", "outcome", "hang_up_at"])
     at = opened.at
     was_answered = leg.answered_at is not None
     if answered_at or outcome is Outcome.ANSWERED:
@@ -62,30 +73,28 @@ def take(
     if outcome.is_final:
         _end(opened, leg, outcome, newly_answered, min(ended_at or at, at))
         return
-    if leg.state == Leg.State.ENDED:
-        return
     state = Leg.State.ANSWERED if leg.answered_at else Leg.State.RINGING
-    if newly_answered or state != leg.state:
-        ask_at = at + (calls.LIVE_CHECK if leg.answered_at else ASK_AGAIN)
-        Leg.objects.filter(pk=leg.pk).update(
-            state=state, answered_at=leg.answered_at, ask_at=ask_at
-        )
-    if newly_answered and leg.offer_id and leg.answered_at:
+    if not newly_answered and state == leg.state:
+        return
+    ask_at = at + (calls.LIVE_CHECK if leg.answered_at else ASK_AGAIN)
+    live = Leg.objects.filter(pk=leg.pk, ended_at=None)
+    if newly_answered:
+        live = live.filter(answered_at=None)
+    is_news = live.update(state=state, answered_at=leg.answered_at, ask_at=ask_at)
+    if is_news and newly_answered and leg.offer_id and leg.answered_at:
         _tell_agent_answered(opened, leg, leg.answered_at)
 
 
 def _end(
     opened: Scene, leg: Leg, outcome: Outcome, newly_answered: bool, ended_at: datetime
 ) -> None:
-    had_ended = leg.state == Leg.State.ENDED
-    if not had_ended:
-        Leg.objects.filter(pk=leg.pk).update(
-            state=Leg.State.ENDED, outcome=outcome.value, answered_at=leg.answered_at,
-            ended_at=ended_at, ask_at=None, hang_up_at=None,
-        )  # fmt: skip
-        leg.state, leg.ended_at = Leg.State.ENDED, ended_at
+    ended_now = Leg.objects.filter(pk=leg.pk, ended_at=None).update(
+        state=Leg.State.ENDED, outcome=outcome.value, answered_at=leg.answered_at,
+        ended_at=ended_at, ask_at=None, hang_up_at=None,
+    )  # fmt: skip
+    leg.state, leg.ended_at = Leg.State.ENDED, leg.ended_at or ended_at
     if leg.role == Leg.Role.CUSTOMER:
-        if not had_ended:
+        if ended_now:
             calls.customer_ended(opened, outcome=outcome, ended_at=ended_at)
         return
     offer = _offer_of(opened, leg)
@@ -93,7 +102,7 @@ def _end(
         return
     if newly_answered and leg.answered_at:
         _tell_agent_answered(opened, leg, leg.answered_at, ended_at=ended_at)
-    if not had_ended:
+    if ended_now:
         calls.agent_ended(opened, offer, outcome=outcome, ended_at=ended_at)
 
 
@@ -190,7 +199,8 @@ def ask_handle(handle: str, *, at: datetime) -> None:
         record = provider.client().get_call(handle)
     except errors.SautikitError:
         return
-    leg = adopt(record.handles, record.local, record.remote, record.direction, at=at)
+    leg = leg_by_handles(record.handles)  # the event may name it by the handle that we do not know
+    leg = leg or adopt(record.handles, record.local, record.remote, record.direction, at=at)
     if leg:
         take_record(leg, record, at=at, source="record")
 
@@ -199,6 +209,14 @@ def leg_by_handles(handles: list[str] | tuple[str, ...], label: str = "") -> Leg
     """Return the leg known by any of these handles, or by our own label; its call with it."""
     legs = Leg.objects.select_related("call", "offer")
     return legs.by_handles(handles, label).first() if handles or label else None
+
+
+def our_label(label: str) -> uuid.UUID | None:
+    """Return the key of the leg that we placed under this label, if it is one of ours."""
+    try:
+        return uuid.UUID(hex=label)
+    except ValueError:
+        return None
 
 
 def adopt(

@@ -13,12 +13,12 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import Count, Exists, F, Max, Q, Sum
 from django.db.models.functions import Random
 from django.utils import timezone
 
 from agents.models import Agent, AgentQuerySet, Presence
-from queues import offers
+from queues import offers, provider
 from queues.models import Offer, Queue, QueuedCall
 from queues.models.queue import Strategy
 from queues.scene import Scene
@@ -26,7 +26,11 @@ from queues.scene import Scene
 DIALLING_PAUSE = timedelta(seconds=30)  # after the provider refused for want of money
 
 _HEADS = """
-SELECT q.id
+SELECT q.id, EXISTS (
+    SELECT 1 FROM queues_queuedcall c
+    WHERE c.queue_id = q.id AND c.state = 'waiting' AND c.offerable_from <= %(at)s
+    AND c.id <> head.id
+)
 FROM queues_queue q
 CROSS JOIN LATERAL (
     SELECT c.priority, c.arrived_at, c.id FROM queues_queuedcall c
@@ -50,27 +54,30 @@ ORDER BY head.priority DESC, head.arrived_at, head.id
 def match(at: datetime) -> int:
     """Offer callers to agents until one side has run out; return how many offers were made."""
     made = 0
-    while offer_next(at):
-        made += 1
-    return made
+    while True:
+        offer, is_last = offer_next(at)
+        made += offer is not None
+        if is_last:
+            return made
 
 
-def offer_next(at: datetime) -> Offer | None:
-    """Offer the first caller in line to the agent whose turn it is; None without a pair.
+def offer_next(at: datetime) -> tuple[Offer | None, bool]:
+    """Offer the first caller in line to the agent whose turn it is.
 
-    Locks agent, then call. The new offer's leg is planned; its bell rings after the commit.
+    Returns the offer (None without a pair) and whether nothing is left to match. Locks agent,
+    then call. The new offer's leg is planned; its bell rings after the commit.
     """
     with connection.cursor() as cursor:
         cursor.execute(_HEADS, {"at": at, "paused": at - DIALLING_PAUSE})
-        queue_pks = [row[0] for row in cursor.fetchall()]
-    for queue_pk in queue_pks:
+        heads = cursor.fetchall()
+    for queue_pk, has_more in heads:
         try:
             offer = _offer_head(queue_pk, at)
         except OperationalError:  # the head stayed locked: the sweep comes back to it
             offer = None
         if offer:
-            return offer
-    return None
+            return offer, len(heads) == 1 and not has_more
+    return None, True
 
 
 @transaction.atomic
@@ -81,15 +88,15 @@ def _offer_head(queue_pk: int, at: datetime) -> Offer | None:
         return None
     call = (
         QueuedCall.objects.filter(
-            queue=queue, state=QueuedCall.State.WAITING, offerable_from__lte=at
+            queue_id=queue_pk, state=QueuedCall.State.WAITING, offerable_from__lte=at
         )
         .order_by("-priority", "arrived_at", "id")
         .select_for_update(of=("self",))
-        .select_related("queue")
         .first()
     )
     if call is None or call.offer_id is not None:
         return None
+    call.queue = queue
     scene = Scene(call, None, None, at, "router")
     offer = offers.make(scene, agent, Offer.Kind.ROOM, why=explain(queue, agent, at))
     scene.close()
@@ -97,20 +104,22 @@ def _offer_head(queue_pk: int, at: datetime) -> Offer | None:
 
 
 def claim_agent(
-    queue: Queue, at: datetime, *, for_room: bool, sip_only: bool = False
+    queue: Queue, at: datetime, *, for_room: bool, unless_waiting: bool = False
 ) -> Agent | None:
     """Lock and return the routable agent whose turn it is in `queue`, or None. Inside atomic().
 
     `for_room` leaves out SIP agents where the provider refuses to call them; a direct dial leaves
-    out agents who press 1, because nobody would hear the key.
+    out agents who press 1, because nobody would hear the key. `unless_waiting`: nobody, where
+    somebody waits in this queue already.
     """
     agents = Agent.objects.routable(at).filter(memberships__queue=queue)
     if not for_room:
         agents = agents.filter(confirm_key=False)
     elif sip_to_is_refused():
         agents = agents.exclude(destination__startswith="sip")
-    if sip_only:
-        agents = agents.filter(destination__startswith="sip")
+    if unless_waiting:
+        waiting = QueuedCall.objects.filter(queue=queue, state=QueuedCall.State.WAITING)
+        agents = agents.exclude(Exists(waiting))
     return _in_turn(agents, queue, at).select_for_update(of=("self",), skip_locked=True).first()
 
 
@@ -145,16 +154,12 @@ def claim_for_arrival(queue: Queue, at: datetime) -> Agent | None:
     """Lock an agent for a caller who has just arrived, unless somebody is ahead of them."""
     if not queue.direct_dial:
         return None
-    if QueuedCall.objects.filter(queue=queue, state=QueuedCall.State.WAITING).exists():
-        return None
-    return claim_agent(queue, at, for_room=False)
+    return claim_agent(queue, at, for_room=False, unless_waiting=True)
 
 
 def sip_to_is_refused() -> bool:
     """Whether the provider has refused to call a SIP URI (contract 9, row 30)."""
-    from queues.models import ProviderFact
-
-    return ProviderFact.objects.filter(name="sip_to_refused").exists()
+    return bool(provider.recall_soon(provider.SIP_TO_REFUSED))
 
 
 def holds_by_laps(queue: Queue) -> bool:
@@ -187,6 +192,7 @@ def position(call: QueuedCall) -> int:
         | Q(priority=call.priority, arrived_at__lt=call.arrived_at)
         | Q(priority=call.priority, arrived_at=call.arrived_at, pk__lt=call.pk),
         queue=call.queue,
+        direction=QueuedCall.Direction.INBOUND,
         state__in=[QueuedCall.State.WAITING, QueuedCall.State.OFFERED],
     )
     return ahead.count() + 1

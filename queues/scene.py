@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, models, transaction
 
 from agents.models import Agent
 from callcenter import bell
-from queues.models import CallEvent, Offer, QueuedCall
+from queues.models import CallEvent, Menu, Offer, Queue, QueuedCall
+from queues.models.offer import OPEN_STATES
 
 ATTEMPTS = 8
 
@@ -79,11 +81,14 @@ def scene(
     for _ in range(ATTEMPTS):
         with ExitStack() as stack:
             stack.enter_context(transaction.atomic())
-            found = _lock(call_pk, pick)
-            if found is None:  # an offer came or went in between: release, and look again
+            picked = None
+            if pick and not Offer.objects.open().filter(call_id=call_pk).exists():
+                picked = pick()
+            call, offer = lock(call_pk)
+            if call.offer_id != (offer.pk if offer else None) or (offer and picked):
+                # An offer came or went in between: release, and look again.
                 transaction.set_rollback(True)
                 continue
-            call, offer, picked = found
             opened = Scene(call, offer, offer.agent if offer else None, at, source, picked)
             yield opened
             opened.close()
@@ -91,25 +96,72 @@ def scene(
     raise Contended(str(call_pk))
 
 
-def _lock(
-    call_pk: uuid.UUID, pick: Callable[[], Agent | None] | None
-) -> tuple[QueuedCall, Offer | None, Agent | None] | None:
-    offer = (
-        Offer.objects.open()
-        .filter(call_id=call_pk)
-        .select_related("agent")
-        .select_for_update(of=("self", "agent"))
-        .first()
+def lock(call_pk: uuid.UUID) -> tuple[QueuedCall, Offer | None]:
+    """Lock the call's open offer with its agent, then the call, in one statement.
+
+    The call's part waits for the count of the offer's part, so the order holds.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(), [call_pk, OPEN_STATES, call_pk])
+        row = cursor.fetchone()
+    if row is None:
+        raise QueuedCall.DoesNotExist(f"no call {call_pk}")
+    values = iter(row)
+    call, queue, menu, offer, agent = (
+        _instance(model, values) for model in (QueuedCall, Queue, Menu, Offer, Agent)
     )
-    picked = pick() if pick and offer is None else None
-    call = (
-        QueuedCall.objects.select_related("queue", "menu")
-        .select_for_update(of=("self",))
-        .get(pk=call_pk)
-    )
-    if call.offer_id != (offer.pk if offer else None):
-        return None
+    call.queue, call.menu = queue, menu
     if offer:
-        offer.call, offer.queue = call, call.queue
-        call.offer = offer
-    return call, offer, picked
+        offer.agent, offer.call, offer.queue = agent, call, queue
+        if call.offer_id == offer.pk:
+            call.offer = offer
+    return call, offer
+
+
+@cache
+def _statement() -> str:
+    own = {
+        alias: ", ".join(f'{alias}."{column}"' for column in _columns(model))
+        for alias, model in (("q", Queue), ("m", Menu))
+    }
+    inner = [
+        f'{alias}."{column}" AS {alias}_{column}'
+        for alias, model in (("o", Offer), ("a", Agent))
+        for column in _columns(model)
+    ]
+    outer = [
+        f"offered.{alias}_{column}"
+        for alias, model in (("o", Offer), ("a", Agent))
+        for column in _columns(model)
+    ]
+    call = ", ".join(f'c."{column}"' for column in _columns(QueuedCall))
+    return f"""
+        WITH offered AS MATERIALIZED (
+            SELECT {", ".join(inner)}
+            FROM queues_offer o JOIN agents_agent a ON a.id = o.agent_id
+            WHERE o.call_id = %s AND o.state = ANY(%s)
+            FOR UPDATE OF a, o
+        ), c AS MATERIALIZED (
+            SELECT * FROM queues_queuedcall
+            WHERE id = %s AND (SELECT count(*) FROM offered) >= 0
+            FOR UPDATE
+        )
+        SELECT {call}, {own["q"]}, {own["m"]}, {", ".join(outer)}
+        FROM c LEFT JOIN offered ON true
+        LEFT JOIN queues_queue q ON q.id = c.queue_id
+        LEFT JOIN queues_menu m ON m.id = c.menu_id
+    """  # noqa: S608 - column names of our own models only
+
+
+def _columns(model: type[models.Model]) -> list[str]:
+    return [str(column.column) for column in model._meta.concrete_fields]
+
+
+def _instance(model: Any, values: Iterator[Any]) -> Any:
+    """Make a row's part into an instance; None where the join found nothing."""
+    fields = model._meta.concrete_fields
+    own = [next(values) for _ in fields]
+    names = [column.attname for column in fields]
+    if own[names.index(model._meta.pk.attname)] is None:
+        return None
+    return model.from_db("default", names, own)

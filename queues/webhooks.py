@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,21 +16,23 @@ from functools import wraps
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
+from psycopg_pool import PoolTimeout
 
 from callcenter import bell
 from callcenter.sautikit import actions, signature, tokens
 from callcenter.sautikit.callbacks import (
+    CallNotice,
     ConferenceEvent,
     Outcome,
     State,
     Unreadable,
     VoiceCallback,
-    normalise_status,
     parse_body,
     parse_conference,
     parse_notice,
@@ -41,8 +42,8 @@ from queues import agent_legs, arrivals, calls, documents, ivr, links, reconcile
 from queues import hold_music as hold_music_file
 from queues.inbox import Arrival
 from queues.links import Reference
-from queues.models import Leg, Number, Offer, QueuedCall, WebhookEvent
-from queues.scene import scene
+from queues.models import Leg, Offer, QueuedCall, WebhookEvent
+from queues.scene import Scene, scene
 
 log = logging.getLogger(__name__)
 MOST_BYTES = 64 * 1024
@@ -126,7 +127,9 @@ def _judge(arrival: Arrival, raw: bytes) -> None:
             arrival.verdict, arrival.note = WebhookEvent.Verdict.QUARANTINED, "not signed"
         elif arrival.endpoint == "events":
             arrival.verdict = WebhookEvent.Verdict.HINT
-    elif not verdict.is_valid:
+    elif verdict.is_valid:
+        arrival.signature = verdict.digest
+    else:
         arrival.verdict = WebhookEvent.Verdict.QUARANTINED
         arrival.note = f"signature {verdict.result.value}"
 
@@ -157,6 +160,10 @@ def _voice(endpoint: str, *, own_token: bool = False) -> Callable[[VoiceHandler]
                     post.arrival.store()
                     return _voice_reply(None if callback.is_end else documents.apology())
                 return _voice_reply(_twice(lambda: handle(post, callback)))
+            except Refused as refused:
+                return refused.response
+            except ObjectDoesNotExist:  # a good token of a row that has been removed
+                return _voice_reply(None if callback.is_end else documents.apology())
             except Exception as error:
                 log.exception("%s could not be handled", endpoint)
                 if callback.is_end:
@@ -171,10 +178,15 @@ def _voice(endpoint: str, *, own_token: bool = False) -> Callable[[VoiceHandler]
 
 
 def _twice(handle: Callable[[], str | None]) -> str | None:
-    """Try again at once after a database error: a connection may just have died."""
+    """Try again at once after a database error: a connection may just have died.
+
+    Not when the pool had none to give: that took all the time there is for a caller who waits.
+    """
     try:
         return handle()
-    except DatabaseError:
+    except DatabaseError as error:
+        if isinstance(error.__cause__, PoolTimeout):
+            raise
         connection.close()
         return handle()
 
@@ -209,6 +221,10 @@ def _event(
                     connection.close()
                     log.exception("%s could not be handled; the sender will try again", endpoint)
                     return HttpResponse(status=503)
+                except Exception:
+                    log.exception("%s could not be handled; it is kept", endpoint)
+                    post.arrival.note = "could not be handled; see the log"
+                    post.arrival.store()
             return HttpResponse(status=status)
 
         return view
@@ -228,16 +244,18 @@ def inbound(post: Post, callback: VoiceCallback) -> str | None:
         arrival.store()
         return None if callback.is_end else documents.apology()
     leg = reconcile.leg_by_handles(callback.handles, callback.client_request_id)
-    leg = leg or _leg_we_placed(callback)
     if leg is None:
-        document = arrivals.arrive(callback, at=at, arrival=arrival)
+        numbers = arrivals.numbers_of(callback)
+        leg = _leg_we_placed(callback) if callback.caller in numbers else None
+    if leg is None:
+        document = arrivals.arrive(callback, numbers, at=at, arrival=arrival)
         if document is not None:
             return document
         leg = reconcile.leg_by_handles(callback.handles)  # a twin of this request was quicker
         if leg is None:
             return documents.apology()
     if leg.role == Leg.Role.AGENT:
-        return agent_legs.voice(leg, callback, at=at, arrival=arrival)
+        return agent_legs.voice(leg.call_id, leg.offer_id, callback, at=at, arrival=arrival)
     if leg.is_placed_by_us:
         return _contact(leg, callback, post)
     return _customer_edge(leg, callback, post)
@@ -245,9 +263,7 @@ def inbound(post: Post, callback: VoiceCallback) -> str | None:
 
 def _leg_we_placed(callback: VoiceCallback) -> Leg | None:
     """Our number calling the destination of an open offer: the leg of that offer."""
-    if callback.direction == "inbound" or not callback.caller:
-        return None
-    if not Number.objects.filter(e164=callback.caller).exists():
+    if callback.direction == "inbound":
         return None
     legs = Leg.objects.select_related("call", "offer").filter(
         is_placed_by_us=True,
@@ -269,13 +285,18 @@ def _customer_edge(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         return _after_dial(leg.call, callback, post)
     if callback.digits is not None:
         return ivr.key_pressed(leg.call_id, callback.digits, at=post.at, arrival=post.arrival)
-    if post.arrival.url.find("resume=1") >= 0:
+    if _is_resumed(post):
         return _after_dial(leg.call, callback, post)
     if callback.state in {State.RINGING, State.NONE}:  # the first POST, repeated
         post.arrival.store(leg.call)
         return "" if leg.call.is_acknowledged else leg.call.document
     post.arrival.store(leg.call)
     return None
+
+
+def _is_resumed(post: Post) -> bool:
+    """Whether a caller comes back from the static plan: answered by state, as after a dial."""
+    return "resume=1" in post.arrival.url
 
 
 def _leg_ended(leg: Leg, callback: VoiceCallback, post: Post) -> None:
@@ -286,12 +307,7 @@ def _leg_ended(leg: Leg, callback: VoiceCallback, post: Post) -> None:
         post.arrival.store(opened.call)
         if answered and opened.offer and opened.offer.kind == Offer.Kind.DIRECT:
             calls.connect(opened, at=post.at - _seconds(talked))
-        reconcile.take(opened, leg, _outcome(callback))
-
-
-def _outcome(callback: VoiceCallback) -> Outcome:
-    outcome = normalise_status(callback.state.value, callback.hangup_cause)
-    return outcome if outcome.is_final else Outcome.COMPLETED
+        reconcile.take(opened, leg, reconcile.end_of(callback))
 
 
 def _seconds(count: int) -> timedelta:
@@ -305,7 +321,7 @@ def menu(post: Post, callback: VoiceCallback) -> str | None:
     if callback.is_end:
         _customer_end(call, callback, post)
         return None
-    if callback.state is State.DIAL_COMPLETED:
+    if callback.state is State.DIAL_COMPLETED or _is_resumed(post):
         return _after_dial(call, callback, post)
     step = post.reference.step if post.reference else None
     return ivr.key_pressed(
@@ -346,7 +362,7 @@ def _call_of(post: Post) -> QueuedCall:
     reference = post.reference
     if reference is None or reference.is_offer:
         raise Refused(HttpResponse(status=403))
-    return QueuedCall.objects.select_related("queue", "menu").get(pk=reference.id)
+    return QueuedCall.objects.select_related("queue", "menu").get(pk=reference.call)
 
 
 def _customer_end(call: QueuedCall, callback: VoiceCallback, post: Post) -> None:
@@ -361,16 +377,14 @@ def agent_join(post: Post, callback: VoiceCallback) -> str | None:
     reference = post.reference
     if reference is None or not reference.is_offer:
         raise Refused(HttpResponse(status=403))
-    leg = (
-        Leg.objects.filter(offer_id=reference.id, role=Leg.Role.AGENT)
-        .select_related("call", "offer")
-        .first()
+    return agent_legs.voice(
+        reference.call,
+        reference.offer,
+        callback,
+        at=post.at,
+        arrival=post.arrival,
+        timed_out=reference.kind == links.KEY,
     )
-    if leg is None:
-        post.arrival.store()
-        return None if callback.is_end else documents.too_late()
-    timed_out = reference.kind == links.KEY
-    return agent_legs.voice(leg, callback, at=post.at, arrival=post.arrival, timed_out=timed_out)
 
 
 @_voice("outbound-answer")
@@ -392,8 +406,7 @@ def _contact(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         return None
     with scene(leg.call_id, at=post.at, source=post.arrival.endpoint) as opened:
         post.arrival.store(opened.call)
-        agent_legs.learn_handles(leg, callback.session_id, callback.call_id)
-        reconcile.take(opened, leg, Outcome.ANSWERED)
+        agent_legs.answered(leg, callback, post.at)
         if opened.call.is_acknowledged:
             return None
         return calls.contact_answered(opened)
@@ -414,38 +427,32 @@ def queue_events(post: Post) -> None:
         post.arrival.verdict = WebhookEvent.Verdict.UNKNOWN if event.event == "other" else "trusted"
         post.arrival.store()
         return
-    call_pk = _call_pk(reference)
-    if call_pk is None:
-        post.arrival.store()
+    about = f":{reference.kind}"
+    if event.event != "join" and post.arrival.store_if_over(reference.call, about=about):
         return
-    with scene(call_pk, at=post.at, source=post.arrival.endpoint) as opened:
-        about = f":{reference.kind}:{opened.call.step}"
+    with scene(reference.call, at=post.at, source=post.arrival.endpoint) as opened:
+        about = f"{about}:{opened.call.step}"
         if not post.arrival.store(opened.call, about=about) or opened.call.is_final:
             return
-        whose = _whose(event, reference, opened.call)
+        whose = _whose(event, reference, opened)
         if event.event == "join" and whose == Leg.Role.CUSTOMER:
             calls.customer_joined(opened)
         elif event.event == "join":
-            agent_legs.joined(opened, reference.id if reference.is_offer else None)
+            agent_legs.joined(opened, reference.offer)
         elif event.event == "leave" and whose == Leg.Role.AGENT:
-            agent_legs.left(opened, reference.id if reference.is_offer else None)
+            agent_legs.left(opened, reference.offer)
         else:
             calls.customer_left_room(opened)
 
 
-def _call_pk(reference: Reference) -> uuid.UUID | None:
-    if not reference.is_offer:
-        return reference.id
-    return Offer.objects.filter(pk=reference.id).values_list("call_id", flat=True).first()
-
-
-def _whose(event: ConferenceEvent, reference: Reference, call: QueuedCall) -> str:
+def _whose(event: ConferenceEvent, reference: Reference, opened: Scene) -> str:
     """Return whose event this is: by a handle that we know, else by the token of the URL.
 
-    Where two legs gave one room two URLs, either may be posted to (contract 6.6).
+    Where two legs gave one room two URLs, either may be posted to (contract 6.6); before an offer
+    the customer is alone there.
     """
-    if event.handles:
-        legs = Leg.objects.filter(call=call).by_handles(event.handles)
+    if event.handles and opened.offer:
+        legs = Leg.objects.filter(call=opened.call).by_handles(event.handles)
         if role := legs.values_list("role", flat=True).first():
             return role
     return Leg.Role.AGENT if reference.is_offer else Leg.Role.CUSTOMER
@@ -456,7 +463,8 @@ def agent_status(post: Post) -> None:
     """How an agent's leg goes, told at the URL that we named for it."""
     reference = post.reference
     legs = Leg.objects.filter(role=Leg.Role.AGENT, is_placed_by_us=True)
-    _status(post, legs.filter(offer_id=reference.id).first() if reference else None)
+    offer_pk = reference.offer if reference else None
+    _status(post, legs.filter(offer_id=offer_pk).first() if offer_pk else None)
 
 
 @_event("outbound-status")
@@ -464,7 +472,7 @@ def outbound_status(post: Post) -> None:
     """How a contact's leg goes, told at the URL that we named for it."""
     reference = post.reference
     legs = Leg.objects.filter(role=Leg.Role.CUSTOMER)
-    _status(post, legs.filter(call_id=reference.id).first() if reference else None)
+    _status(post, legs.filter(call_id=reference.call).first() if reference else None)
 
 
 def _status(post: Post, leg: Leg | None) -> None:
@@ -491,12 +499,10 @@ def events(post: Post) -> None:
     arrival = post.arrival
     notice = parse_notice(arrival.headers, arrival.fields)
     arrival.kind = notice.kind
-    leg = reconcile.leg_by_handles(notice.handles, notice.client_request_id)
     if arrival.verdict == WebhookEvent.Verdict.HINT:
-        is_first = arrival.store(leg.call if leg else None)
-        if is_first and notice.handles and (leg is None or _is_news(leg, notice.outcome)):
-            bell.ring("ask_handle", notice.handles[0])
+        _hint(arrival, notice)
         return
+    leg = reconcile.leg_by_handles(notice.handles, notice.client_request_id)
     if leg is None and notice.direction == "outbound":
         leg = reconcile.adopt(
             notice.handles, notice.from_, notice.to, notice.direction, at=arrival.at
@@ -516,11 +522,16 @@ def events(post: Post) -> None:
     )
 
 
-def _is_news(leg: Leg, outcome: Outcome) -> bool:
-    """Whether a hint says something of a leg that we do not believe already."""
-    if leg.state == Leg.State.ENDED:
-        return False
-    return outcome.is_final or (outcome is Outcome.ANSWERED and leg.answered_at is None)
+def _hint(arrival: Arrival, notice: CallNotice) -> None:
+    """An unsigned event makes us ask, if it says something that we do not believe already."""
+    is_first, state, answered_at = arrival.store_with_leg(
+        notice.handles, reconcile.our_label(notice.client_request_id)
+    )
+    if not is_first or not notice.handles or state == Leg.State.ENDED:
+        return
+    tells_answer = notice.outcome is Outcome.ANSWERED and answered_at is None
+    if state is None or notice.outcome.is_final or tells_answer:
+        bell.ring("ask_handle", notice.handles[0])
 
 
 @login_not_required

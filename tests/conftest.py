@@ -7,6 +7,7 @@ import pytest
 import responses
 
 from callcenter import bell
+from queues import provider
 
 
 def pytest_configure() -> None:
@@ -31,6 +32,7 @@ class Bells:
 def bells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bells]:
     """Everything but routing is only noted: no Celery, no Redis in a unit test."""
     heard = Bells()
+    provider.forget_recalled()
     if "real_bells" in request.keywords:
         yield heard
         return

@@ -50,7 +50,7 @@ def make_agent(
 
 
 def make_menu(*options: tuple[str, Queue], number: str = "+254200000100", **values: object) -> Menu:
-    menu = Menu.objects.create(slug="main", **{"prompt": "Press a key.", **values})
+    menu = Menu.objects.create(**{"slug": "main", "prompt": "Press a key.", **values})
     Number.objects.create(e164=number, menu=menu)
     for digit, queue in options:
         MenuOption.objects.create(menu=menu, digit=digit, queue=queue)

@@ -59,7 +59,7 @@ def test_a_dotenv_file_means_what_django_environ_takes_it_for(tmp_path, monkeypa
         'DOUBLE="say \\"hi\\" \\n"\nURL=redis://:p=w@127.0.0.1:1/0\nno setting\n BAD=1\nODD=\'\n'
     )
     (tmp_path / ".env").write_text(text)
-    theirs: dict[str, str] = {}
+    theirs = {}
     monkeypatch.setattr(environ.Env, "ENVIRON", theirs)
     environ.Env.read_env(tmp_path / ".env")
     assert dotenv.read(tmp_path / ".env") == theirs
@@ -314,7 +314,7 @@ def test_what_dies_while_up_is_started_again(var, monkeypatch, capsys):
         child = sleeper(demo.log("worker"))
         child.start()
         first = child.pid
-        running = stack.Stack(demo, Address("127.0.0.1", 8000), {}, Quick())  # type: ignore[arg-type]
+        running = stack.Stack(demo, Address("127.0.0.1", 8000), {}, Quick())
         running._programs.append(child)
         os.kill(first, signal.SIGKILL)
         with pytest.raises(Stopped):

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from callcenter.launch import ROOT, VENV, dotenv, environment, stack
 from callcenter.launch.console import say, sentence
@@ -132,35 +132,43 @@ def _lint(arguments: Sequence[str]) -> int:
 
 
 def _bench(arguments: Sequence[str]) -> int:
-    return _call(["python", "-m", "bench", *arguments])
+    return _call("python", "-m", "bench", *arguments)
 
 
 def _pytest(*arguments: str) -> int:
-    return _call(["python", "-m", "pytest", *arguments])
+    return _call("python", "-m", "pytest", *arguments)
 
 
-def _run_checks(names: Sequence[str] | dict[str, list[str]]) -> list[str]:
-    """Run each check to its end; return the names of those that failed."""
-    settings = {**os.environ, **dotenv.PLACEHOLDERS, "DOTENV": "off", "LOG_LEVEL": "ERROR"}
+def _run_checks(names: Iterable[str]) -> list[str]:
+    """Run each check to its end, show what the failing ones say, return their names."""
+    settings = {**os.environ, **dotenv.PLACEHOLDERS, "DOTENV": "off"}
     failed = []
     for name in names:
+        program, *arguments = _CHECKS[name]
         began = time.monotonic()
-        say(f"- {name}")
-        if _call(_CHECKS[name], settings):
+        say(f"  {name:<22}", end="")
+        done = subprocess.run(  # noqa: S603  # our own command lines
+            [VENV / "bin" / program, *arguments],
+            cwd=ROOT,
+            env=settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        say(f"{time.monotonic() - began:6.1f} s{'   failed' if done.returncode else ''}")
+        if done.returncode:
             failed.append(name)
-        say(f"  {time.monotonic() - began:.1f} s")
+            say(done.stdout)
     return failed
 
 
-def _call(command: Sequence[str], env: dict[str, str] | None = None) -> int:
-    """Run a program of the environment in the foreground: Ctrl-C reaches it by itself."""
-    program = VENV / "bin" / command[0]
-    process = subprocess.Popen([program, *command[1:]], cwd=ROOT, env=env)  # noqa: S603
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+def _call(program: str, *arguments: str) -> int:
+    """Run a program of the environment in the foreground, where Ctrl-C reaches it by itself."""
+    process = subprocess.Popen([VENV / "bin" / program, *arguments], cwd=ROOT)  # noqa: S603
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    return process.wait()
 
 
 def _check_browser() -> None:

@@ -103,8 +103,7 @@ def _own_version() -> str:
 
 def _python_version() -> str:
     program = "import sys; print('%d.%d' % sys.version_info[:2])"
-    command = [PYTHON, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    return subprocess.check_output([str(PYTHON), "-c", program], text=True).strip()  # noqa: S603
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ class Stack:
         with step("database"):
             self._manage("migrate", "--noinput", "--verbosity", "0")
         if demo:
-            self._start_simulator()
+            self._make_demo_centre()
         else:
             self._collect_static()
         self._start_programs()
@@ -106,6 +106,8 @@ class Stack:
             wait_until(
                 self._is_ready, children=self._programs, seconds=90, pause=self.signals.pause
             )
+        if demo:  # last: its callers ring at once
+            self._start("simulator", "-m", "simulator", "--config", self._simulator_config)
         self.is_up = True
         self._say_it_is_up(time.monotonic() - began)
         self._watch()
@@ -166,17 +168,18 @@ class Stack:
             self._servers.append(server.child)
             self._for_manage["REDIS_URL"] = server.url
 
-    def _start_simulator(self) -> None:
-        simulator_url = self._for_manage["SAUTIKIT_API_BASE_URL"]
-        config = self.place.directory / "simulator.json"
+    @property
+    def _simulator_config(self) -> Path:
+        return self.place.directory / "simulator.json"
+
+    def _make_demo_centre(self) -> None:
         with step("demo centre"):
             self._manage(
                 "demo_data",
-                "--simulator-config", str(config),
+                "--simulator-config", str(self._simulator_config),
                 "--base-url", self.address.url,
-                "--simulator-url", simulator_url,
+                "--simulator-url", self._for_manage["SAUTIKIT_API_BASE_URL"],
             )  # fmt: skip
-        self._start("simulator", "-m", "simulator", "--config", config)
 
     def _collect_static(self) -> None:
         """Collect the static files where they, or the packages they come from, have changed."""

@@ -98,6 +98,7 @@ function listen() {
   stream?.close();
   stream = new EventSource(view.dataset.stream);
   stream.addEventListener("stale", refresh);
+  stream.onopen = watch;
   stream.onerror = () => {
     refresh(); // is the server there?
     if (stream.readyState === EventSource.CLOSED) reopen = setTimeout(listen, 3000);

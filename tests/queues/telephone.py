@@ -87,3 +87,65 @@ def the_offer() -> Offer:
 
 def agent_leg() -> Leg:
     return Leg.objects.get(role="agent")
+
+
+class Provider:
+    """Sautikit's REST API as a test plays it: answers by `responses`, remembers what was asked."""
+
+    BASE = "https://api.sautikit.test/v1/calls"
+
+    def __init__(self, mock: Any) -> None:
+        self.mock = mock
+
+    def takes_calls(self, **answer: Any) -> None:
+        """Every POST is taken: 201 with these handles."""
+        self.mock.post(self.BASE, json={"status": "ringing", **answer}, status=201)
+
+    def answers_placing(self, status: int, code: str = "", **more: Any) -> None:
+        """The next POST is answered like this (the last one told counts for all that follow)."""
+        body = {"code": code, "message": f"says {status}"}
+        self.mock.post(self.BASE, json=body, status=status, **more)
+
+    def fails_placing(self, error: Exception) -> None:
+        self.mock.post(self.BASE, body=error)
+
+    def knows(self, handle: str, **record: Any) -> None:
+        """`GET /v1/calls/{handle}` is answered with this record."""
+        row = {"id": handle, "status": "ringing", "direction": "outbound", **record}
+        self.mock.upsert("GET", f"{self.BASE}/{handle}", json={"call": row})
+
+    def knows_nothing_of(self, handle: str) -> None:
+        body = {"code": "calls.not_found", "message": "no such call"}
+        self.mock.upsert("GET", f"{self.BASE}/{handle}", json=body, status=404)
+
+    def lists(self, *records: dict[str, Any]) -> None:
+        """`GET /v1/calls` is answered with these records, newest first."""
+        self.mock.upsert("GET", self.BASE, json={"calls": list(records)})
+
+    def hangs_up(self, handle: str, status: int = 200) -> None:
+        self.mock.upsert("POST", f"{self.BASE}/{handle}/hangup", json={}, status=status)
+
+    @property
+    def asked(self) -> list[str]:
+        """What was asked, in order: method and path."""
+        return [
+            f"{call.request.method} {urlsplit(call.request.url).path}" for call in self.mock.calls
+        ]
+
+    @property
+    def placed(self) -> list[dict[str, Any]]:
+        """The bodies of the calls that were placed, in order."""
+        return [
+            json.loads(call.request.body)
+            for call in self.mock.calls
+            if call.request.method == "POST" and call.request.url == self.BASE
+        ]
+
+    @property
+    def keys(self) -> list[str]:
+        """The idempotency keys of the calls that were placed, in order."""
+        return [
+            call.request.headers["Idempotency-Key"]
+            for call in self.mock.calls
+            if call.request.method == "POST" and call.request.url == self.BASE
+        ]
