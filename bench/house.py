@@ -73,9 +73,7 @@ class House:
             "SAUTIKIT_WEBHOOK_TOKEN": TOKEN,
             "SAUTIKIT_SIGNING_SECRETS": SIGNING_SECRET,
         }
-        self._stack = Stack(
-            self.place, Address("127.0.0.1", port), self._settings, _NoSignals()
-        )
+        self._stack = Stack(self.place, Address("127.0.0.1", port), self._settings, _NoSignals())
         self._others: list[Child] = []
         self._claim = contextlib.ExitStack()
 
@@ -132,9 +130,7 @@ class House:
         """Start web, worker and beat as `make run` does, and wait until they take calls."""
         stack = self._stack
         stack._start_programs()
-        wait_until(
-            stack._is_ready, children=stack._programs, seconds=90, pause=time.sleep
-        )
+        wait_until(stack._is_ready, children=stack._programs, seconds=90, pause=time.sleep)
         wait_until(self._worker_is_up, children=stack._programs, seconds=60, pause=time.sleep)
 
     def _worker_is_up(self) -> bool:
@@ -170,6 +166,12 @@ class House:
         """The processes of the product by name, with their ids; their children are not named."""
         children = [*self._stack._servers, *self._stack._programs]
         return {child.name: child.pid for child in children}
+
+    @property
+    def all_processes(self) -> dict[str, int]:
+        """Those, our own beside them, and this one."""
+        others = {child.name: child.pid for child in self._others}
+        return {**self.processes, **others, "bench": os.getpid()}
 
     def check(self) -> None:
         """Raise CannotStart when something has ended by itself."""

@@ -8,6 +8,7 @@ raw server (`bench.raw_app`) executes them; `Player` sends the requests, many ca
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import random
 import re
@@ -105,7 +106,7 @@ def _place(value: Any, at: float) -> tuple[str, Any]:
     if isinstance(value, list | tuple):
         return ("list", [_place(one, at) for one in value])
     if type(value).__name__ in {"Jsonb", "Json"}:
-        return ("json", value.obj)
+        return ("json", json.loads(json.dumps(value.obj, default=str)))
     return ("is", value)
 
 
@@ -162,6 +163,7 @@ class Heard:
     webhooks: int
     errors: int
     seconds: float
+    calls: int = 0
 
     def at(self, share: float) -> float:
         """Return a percentile of the voice webhooks, in milliseconds."""
@@ -192,6 +194,7 @@ class Player:
                 if due > measured[1]:
                     break
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                heard.calls += 1
                 call = asyncio.create_task(self._call(session, heard, measured))
                 calls.add(call)
                 call.add_done_callback(calls.discard)

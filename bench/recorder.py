@@ -254,4 +254,5 @@ def _named(path: str, environ: dict[str, Any], body: bytes) -> Exchange:
         text = body.decode(errors="replace")
         what = next((word for word in ("join", "leave", "start", "end") if f'"{word}"' in text), "")
     label = f"{endpoint} {what}".strip()
-    return Exchange(label, time.time(), voice=endpoint in VOICE, webhook=True)
+    posted = environ["REQUEST_METHOD"] == "POST"
+    return Exchange(label, time.time(), voice=posted and endpoint in VOICE, webhook=posted)

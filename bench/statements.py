@@ -47,9 +47,12 @@ class Played:
 
 def play_all(recorder: Recorder, simulator: str) -> list[Played]:
     """Play a direct and a held call, each ended by the caller and by the agent."""
-    return [
-        _play(recorder, simulator, kind, ended_by) for kind in BARS for ended_by in _EITHER
-    ]
+    return [_play(recorder, simulator, kind, ended_by) for kind in BARS for ended_by in _EITHER]
+
+
+def play_some(recorder: Recorder, simulator: str) -> list[list[Exchange]]:
+    """Play one call of each kind, for the profile."""
+    return [_play(recorder, simulator, kind, "caller").exchanges for kind in BARS]
 
 
 def _play(recorder: Recorder, simulator: str, kind: str, ended_by: str) -> Played:

@@ -117,9 +117,11 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT: str | None = env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static"))
+STATIC_ROOT: str | None = env.str("STATIC_ROOT", default=str(BASE_DIR / "var/static"))
 STATICFILES_DIRS = [BASE_DIR / "static"]
-if STATIC_ROOT and Path(STATIC_ROOT).is_dir():  # collected: the web processes serve them, compressed
+if (
+    STATIC_ROOT and Path(STATIC_ROOT).is_dir()
+):  # collected: the web processes serve them, compressed
     MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
 elif DEMO:  # nothing is collected: they are served from where they are
     STATIC_ROOT = None

@@ -26,8 +26,12 @@ class Transitions(models.Model):
         """Move this row to `state` and write `changes` with it, in one UPDATE.
 
         Raises StaleTransition, and changes nothing, when the row has left the states from which
-        `state` may be reached. The instance carries the new values afterwards.
+        `state` may be reached. The instance carries the new values afterwards. A row that is not
+        saved yet moves in memory only.
         """
+        if self._state.adding:
+            self._move_unsaved(state, changes)
+            return
         rows: models.QuerySet[Any] = type(self)._default_manager.filter(pk=self.pk)
         leavable: dict[str, Any] = {"state__in": self.MOVES[state]}
         moved = rows.filter(**leavable).update(**{"state": state, **changes})
@@ -35,6 +39,12 @@ class Transitions(models.Model):
             raise StaleTransition(f"{self} can no longer become {state}")
         self.__dict__.update({"state": state})
         for name, value in changes.items():
+            setattr(self, name, value)
+
+    def _move_unsaved(self, state: str, changes: dict[str, Any]) -> None:
+        if self.__dict__["state"] not in self.MOVES[state]:
+            raise StaleTransition(f"{self} cannot become {state}")
+        for name, value in {"state": state, **changes}.items():
             setattr(self, name, value)
 
     @property

@@ -6,7 +6,9 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db.models import Q, Value
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
 
 from callcenter import bell
 from callcenter.sautikit.callbacks import Outcome, VoiceCallback, normalise_status
@@ -15,18 +17,12 @@ from queues.inbox import Arrival
 from queues.models import Leg, Offer, QueuedCall
 from queues.scene import Scene, scene
 
-# A handle that another leg bears already is not taken over.
-_ANSWERED = """
-UPDATE queues_leg SET
-    state = 'answered',
-    answered_at = coalesce(answered_at, %(at)s),
-    ask_at = CASE WHEN answered_at IS NULL THEN %(ask_at)s ELSE ask_at END,
-    session_id = coalesce(session_id, (SELECT %(session)s WHERE NOT EXISTS (
-        SELECT 1 FROM queues_leg WHERE session_id = %(session)s))),
-    provider_id = coalesce(provider_id, (SELECT %(provider)s WHERE NOT EXISTS (
-        SELECT 1 FROM queues_leg WHERE provider_id = %(provider)s)))
-WHERE id = %(leg)s AND ended_at IS NULL
-"""
+_UNTAKEN = {
+    "session_id": "(SELECT %s::text WHERE NOT EXISTS"
+    " (SELECT 1 FROM queues_leg WHERE session_id = %s))",
+    "provider_id": "(SELECT %s::text WHERE NOT EXISTS"
+    " (SELECT 1 FROM queues_leg WHERE provider_id = %s))",
+}
 
 
 def voice(
@@ -40,16 +36,14 @@ def voice(
 ) -> str | None:
     """Answer an agent's leg; `timed_out` when the time for pressing 1 is over."""
     with scene(call_pk, at=at, source=arrival.endpoint) as opened:
-        arrival.store(opened.call, about=f":{offer_pk}:{timed_out}")
-        leg = _leg(offer_pk)
+        opened.keep(arrival, about=f":{offer_pk}:{timed_out}")
+        legs = Q(offer_id=offer_pk, role=Leg.Role.AGENT, is_placed_by_us=True)
         if callback.is_end:
             outcome = normalise_status(callback.state.value, callback.hangup_cause)
-            if leg:
-                final = outcome if outcome.is_final else Outcome.COMPLETED
-                reconcile.take(opened, leg, final)
+            final = outcome if outcome.is_final else Outcome.COMPLETED
+            _ended(opened, legs, final)
             return None
-        if leg:
-            answered(leg, callback, at)
+        answered(legs, callback, at)
         offer = opened.offer
         if offer is None or offer.pk != offer_pk or opened.call.is_final:
             return documents.too_late()
@@ -60,21 +54,28 @@ def voice(
         return _to_the_room(opened, offer)
 
 
-def _leg(offer_pk: uuid.UUID | None) -> Leg | None:
-    legs = Leg.objects.filter(role=Leg.Role.AGENT, is_placed_by_us=True)
-    return legs.filter(offer_id=offer_pk).first() if offer_pk else None
+def _ended(opened: Scene, legs: Q, outcome: Outcome) -> None:
+    """The leg has hung up."""
+    ended = reconcile.end_legs(legs, outcome, opened.at)
+    if ended and opened.offer:
+        calls.agent_ended(opened, opened.offer, outcome=outcome, ended_at=opened.at)
 
 
-def answered(leg: Leg, callback: VoiceCallback, at: datetime) -> None:
+def answered(legs: Q, callback: VoiceCallback, at: datetime) -> None:
     """The leg is up, and called by the handles that the callback names."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _ANSWERED,
-            {
-                "leg": leg.pk, "at": at, "ask_at": at + calls.LIVE_CHECK,
-                "session": callback.session_id, "provider": callback.call_id,
-            },
-        )  # fmt: skip
+    names = {"session_id": callback.session_id, "provider_id": callback.call_id}
+    handles = {
+        # A handle that another leg bears already is not taken over.
+        name: Coalesce(name, RawSQL(_UNTAKEN[name], [handle, handle]))  # noqa: S611
+        for name, handle in names.items()
+        if handle
+    }
+    Leg.objects.filter(legs, ended_at=None).update(
+        state=Leg.State.ANSWERED,
+        answered_at=Coalesce("answered_at", Value(at)),
+        ask_at=at + calls.LIVE_CHECK,
+        **handles,
+    )
 
 
 def _confirm(opened: Scene, offer: Offer, digits: str | None, *, timed_out: bool) -> str:

@@ -39,8 +39,7 @@ def arrive(
         with transaction.atomic():
             queue = number.queue if number else None
             picked = routing.claim_for_arrival(queue, at) if queue and not ended else None
-            call = _create(callback, number, customer, started_at)
-            arrival.store(call)
+            call = _new_call(callback, number, customer, started_at)
             opened = Scene(call, None, None, at, arrival.endpoint, picked)
             opened.note("arrived", customer=phone.masked(customer))
             if number is None:
@@ -54,6 +53,10 @@ def arrive(
                 document = calls.enter_queue(opened, queue)
             else:  # pragma: no cover - a constraint forbids it
                 document = documents.unknown_number()
+            # Only now is the row written, with all that has become of it.
+            call.save(force_insert=True)
+            _new_leg(call, callback, started_at).save(force_insert=True)
+            opened.keep(arrival)
             opened.close()
             return document
     except IntegrityError as error:
@@ -69,13 +72,13 @@ def _number(callback: VoiceCallback, found: dict[str, Number]) -> tuple[Number |
     return found.get(callback.dialled), callback.caller
 
 
-def _create(
+def _new_call(
     callback: VoiceCallback, number: Number | None, customer: str, started_at: datetime
 ) -> QueuedCall:
     pk = new_id()
     handle = callback.handle or ""
     queue = number.queue if number else None
-    call = QueuedCall.objects.create(
+    return QueuedCall(
         pk=pk,
         public_id=handle if _PUBLIC.fullmatch(handle) else str(pk),
         direction=QueuedCall.Direction.INBOUND,
@@ -86,21 +89,24 @@ def _create(
         priority=queue.priority if queue else 0,
         arrived_at=started_at,
     )
+
+
+def _new_leg(call: QueuedCall, callback: VoiceCallback, started_at: datetime) -> Leg:
     ended = callback.is_end
-    Leg.objects.create(
+    handle = callback.handle
+    return Leg(
         call=call,
         role=Leg.Role.CUSTOMER,
         state=Leg.State.ENDED if ended else Leg.State.RINGING,
-        party=customer or "anonymous",
+        party=call.customer,
         line=call.line,
-        session_id=callback.session_id or (handle if not callback.call_id else None),
+        session_id=callback.session_id or (None if callback.call_id else handle),
         provider_id=callback.call_id,
         planned_at=started_at,
         placed_at=started_at,
         ended_at=started_at + timedelta(seconds=callback.duration_seconds or 0) if ended else None,
         ask_at=None if ended else started_at + FIRST_LIVE_CHECK,
     )
-    return call
 
 
 def _unknown_number(opened: Scene, callback: VoiceCallback) -> str:
@@ -118,7 +124,7 @@ def _unknown_number(opened: Scene, callback: VoiceCallback) -> str:
 def _ended_before_we_knew(opened: Scene, number: Number) -> None:
     call = opened.call
     if number.queue:
-        QueuedCall.objects.filter(pk=call.pk).update(queued_at=call.arrived_at)
+        call.queued_at = call.arrived_at
         where = QueuedCall.AbandonedIn.QUEUE
     else:
         where = QueuedCall.AbandonedIn.MENU

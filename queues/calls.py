@@ -76,7 +76,7 @@ def _dial_picked(scene: Scene, agent: Agent, queue: Queue) -> str:
         scene,
         agent,
         Offer.Kind.DIRECT,
-        why=routing.explain(queue, agent, scene.at),
+        why=routing.explanation(queue, agent, Offer.Kind.DIRECT, scene.at),
         answer=partial(documents.direct, scene.call),
     )
     return scene.call.document
@@ -167,6 +167,8 @@ def customer_joined(scene: Scene) -> None:
         acknowledge(call)
         return
     offerable_from = max(scene.at, call.not_before or scene.at)
+    if call.offerable_from and call.offerable_from <= offerable_from and call.is_acknowledged:
+        return  # seen in the room already
     QueuedCall.objects.filter(pk=call.pk).update(
         offerable_from=offerable_from, is_acknowledged=True
     )
@@ -287,6 +289,8 @@ def connect(scene: Scene, *, at: datetime, estimated: bool = False) -> None:
 def agent_ended(scene: Scene, offer: Offer, *, outcome: Outcome, ended_at: datetime) -> None:
     """The agent's leg of `offer` has ended: a talk is over, or an attempt has failed."""
     if scene.offer is None or scene.offer.pk != offer.pk:
+        if outcome in _OFFER_END and outcome is not Outcome.COMPLETED:
+            correct_to_abandoned(scene, offer)
         return
     offer = scene.offer
     if scene.call.is_final:  # the customer gave up while the phone rang: no fault of the agent's
@@ -353,7 +357,7 @@ def finish(
     call = scene.call
     ended_at = max(ended_at or scene.at, call.connected_at or scene.at)
     if scene.offer:
-        offers.close(scene, Offer.State.ENDED)
+        offers.close(scene, Offer.State.ENDED, ended_at=ended_at)
     end(scene, State.COMPLETED, ended_at=ended_at, reason=reason)
     if not customer_is_gone:
         hang_up_customer(scene, after=ALONE)
@@ -370,7 +374,6 @@ def end(
         is_acknowledged=True, offer=scene.offer, **changes,
     )  # fmt: skip
     scene.note(state, reason=reason, abandoned_in=changes.get("abandoned_in"))
-    bell.ring("route")
 
 
 def hang_up_customer(scene: Scene, *, after: timedelta = timedelta()) -> None:
@@ -465,6 +468,25 @@ def correct_to_completed(
     if was == State.WAITING:
         hang_up_customer(scene)
     bell.ring("route")
+
+
+def correct_to_abandoned(scene: Scene, offer: Offer) -> None:
+    """The provider's record shows that a direct dial taken for answered never was."""
+    call = scene.call
+    if not (
+        offer.kind == Offer.Kind.DIRECT
+        and call.state == State.COMPLETED
+        and call.connected_is_estimated
+        and call.is_inbound
+    ):
+        return
+    call.move_to(
+        State.ABANDONED, abandoned_in=QueuedCall.AbandonedIn.RINGING, agent=None,
+        connected_at=None, connected_is_estimated=False, offer=scene.offer,
+        end_reason="corrected by the provider's record",
+    )  # fmt: skip
+    Offer.objects.filter(pk=offer.pk).update(joined_at=None, answered_at=None)
+    scene.note("corrected", offer=offer, was=State.COMPLETED, agent=offer.agent.name)
 
 
 def close_provisional(scene: Scene, *, final: bool) -> None:

@@ -89,7 +89,7 @@ def _waiting_room(call: QueuedCall) -> list[Action]:
             start_on_enter=False,
             end_on_exit=True,
             wait_url=links.hold_music(),
-            status_events=("start", "end", "join", "leave"),
+            status_events=("join", "leave", "end"),
             status_events_callback_url=links.queue_events(call),
         ),
         Redirect(url=links.dial_result(call)),
@@ -116,7 +116,7 @@ def agent_room(offer: Offer) -> str:
                 start_on_enter=True,
                 end_on_exit=True,
                 beep=False,
-                status_events=("start", "end", "join", "leave"),
+                status_events=("join", "leave"),
                 status_events_callback_url=links.agent_queue_events(offer),
             )
         ]

@@ -74,12 +74,16 @@ class Arrival:
         leg of a room's event. What was not believed is kept under a key of its own, so that it
         never makes a repeat of the genuine request.
         """
-        values = self._values(about)
-        values.insert(6, call.pk if call else None)
         with connection.cursor() as cursor:
-            cursor.execute(_STORE, values)
+            cursor.execute(*self.insertion(call, about=about))
             self.is_new = bool(cursor.fetchone()[0])
         return self.is_new
+
+    def insertion(self, call: QueuedCall | None, *, about: str) -> tuple[str, list[Any]]:
+        """Return the statement that keeps this request, and its values."""
+        values = self._values(about)
+        values.insert(6, call.pk if call else None)
+        return _STORE, values
 
     def store_with_leg(
         self, handles: Sequence[str], label: uuid.UUID | None

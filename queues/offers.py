@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models.expressions import RawSQL
 
 from agents import presence
 from agents.models import Agent, Engagement, HoldOff, Presence
@@ -45,7 +45,7 @@ def make(
     agent: Agent,
     kind: str,
     *,
-    why: dict[str, Any] | None = None,
+    why: RawSQL | None = None,
     answer: Callable[[Offer], str] | None = None,
 ) -> Offer:
     """Put `agent`, locked by the caller, on the scene's call.
@@ -82,7 +82,7 @@ def make(
         if answer:
             changes |= {"step": call.step + 1, "document": answer(offer)}
         call.move_to(QueuedCall.State.OFFERED, **changes)
-    scene.note("offered", agent=agent.name, kind=kind, **(why or {}))
+    scene.note("offered", explained=why, agent=agent.name, kind=kind)
     if kind == Offer.Kind.ROOM:
         plan_leg(scene, offer)
     return offer
@@ -136,15 +136,18 @@ def talk(scene: Scene, *, at: datetime, estimated: bool) -> None:
     scene.note("connected", agent=agent.name, estimated=estimated or None)
 
 
-def close(scene: Scene, state: str, *, reason: str = "") -> Offer:
+def close(
+    scene: Scene, state: str, *, reason: str = "", ended_at: datetime | None = None
+) -> Offer:
     """End the scene's open offer; a talk leads to wrap-up, a failure to a hold-off.
 
     The call's row is left to the caller of this function, who moves it on without the offer.
     """
     offer, agent = _require(scene)
-    offer.move_to(state, ended_at=scene.at, check_at=None)
+    ended_at = ended_at or scene.at
+    offer.move_to(state, ended_at=ended_at, check_at=None)
     if state == Offer.State.ENDED:
-        start_wrap_up(scene, agent, offer, scene.at)
+        start_wrap_up(scene, agent, offer, ended_at)
     else:
         changes = _hold_off(agent, state, scene.at)
         set_engagement(agent, Engagement.IDLE, scene.at, **changes)
@@ -158,7 +161,8 @@ def close(scene: Scene, state: str, *, reason: str = "") -> Offer:
         hang_up_agent(scene, offer, after=ROOM_ENDS)
     if state in STRIKING:
         _break_after_strikes(scene, agent)
-    bell.ring("route")
+    if agent.engagement == Engagement.IDLE:
+        bell.ring("route")
     return offer
 
 
@@ -226,7 +230,7 @@ def start_wrap_up(scene: Scene, agent: Agent, offer: Offer, ended_at: datetime) 
     seconds = offer.queue.wrap_up_seconds if offer.queue else 0
     until = ended_at + timedelta(seconds=seconds)
     if until <= scene.at:
-        Offer.objects.filter(pk=offer.pk).update(wrap_up_ended_at=scene.at)
+        Offer.objects.filter(pk=offer.pk).update(wrap_up_ended_at=until)
         set_engagement(agent, Engagement.IDLE, scene.at, idle_since=scene.at)
         return
     set_engagement(agent, Engagement.WRAP_UP, scene.at, wrap_up_until=until)
@@ -242,7 +246,8 @@ def end_wrap_up(agent_pk: int, *, at: datetime, early: bool = False) -> bool:
     agents = Agent.objects.filter(pk=agent_pk, engagement=Engagement.WRAP_UP)
     if not early:
         agents = agents.filter(wrap_up_until__lte=at)
-    ended_at = at if early else F("wrap_up_until")
+    due = None if early else agents.values_list("wrap_up_until", flat=True).first()
+    ended_at = due or at
     ended = agents.update(
         engagement=Engagement.IDLE, engagement_since=ended_at, idle_since=ended_at,
         wrap_up_until=None,
@@ -251,7 +256,7 @@ def end_wrap_up(agent_pk: int, *, at: datetime, early: bool = False) -> bool:
         return False
     last = Offer.objects.filter(agent=agent_pk, state=Offer.State.ENDED).order_by("-created_at")
     if pk := last.values_list("pk", flat=True).first():
-        Offer.objects.filter(pk=pk, wrap_up_ended_at=None).update(wrap_up_ended_at=at)
+        Offer.objects.filter(pk=pk, wrap_up_ended_at=None).update(wrap_up_ended_at=ended_at)
     bell.ring("route")
     bell.ring("board")
     bell.ring("desk", agent_pk)

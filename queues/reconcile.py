@@ -10,6 +10,9 @@ from __future__ import annotations
 import logging
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
 
 from callcenter.sautikit import errors, phone
 from callcenter.sautikit.callbacks import Outcome, Record, VoiceCallback, normalise_status
@@ -26,6 +29,7 @@ FIRST_LIVE_CHECK = timedelta(seconds=30)
 ASK_AGAIN = timedelta(seconds=3)
 PROVISIONAL_CHECKS = (0, 2, 5, 15)  # seconds after a direct dial that ended without evidence
 GONE_AFTER = timedelta(seconds=60)  # 404 for as long as this is a known end
+NOT_FOUND = "not found since "  # the start of a leg's `last_error`, before that time
 
 
 def observe(
@@ -88,10 +92,8 @@ def take(
 def _end(
     opened: Scene, leg: Leg, outcome: Outcome, newly_answered: bool, ended_at: datetime
 ) -> None:
-    ended_now = Leg.objects.filter(pk=leg.pk, ended_at=None).update(
-        state=Leg.State.ENDED, outcome=outcome.value, answered_at=leg.answered_at,
-        ended_at=ended_at, ask_at=None, hang_up_at=None,
-    )  # fmt: skip
+    changes = {"answered_at": leg.answered_at} if leg.answered_at else {}
+    ended_now = end_legs(Q(pk=leg.pk), outcome, ended_at, **changes)
     leg.state, leg.ended_at = Leg.State.ENDED, leg.ended_at or ended_at
     if leg.role == Leg.Role.CUSTOMER:
         if ended_now:
@@ -106,9 +108,22 @@ def _end(
         calls.agent_ended(opened, offer, outcome=outcome, ended_at=ended_at)
 
 
+def end_legs(which: Q, outcome: Outcome, ended_at: datetime, **changes: Any) -> bool:
+    """Close the live leg among `which`; return whether there was one."""
+    live = Leg.objects.filter(which, ended_at=None)
+    return bool(
+        live.update(
+            state=Leg.State.ENDED, outcome=outcome.value, ended_at=ended_at,
+            ask_at=None, hang_up_at=None, **changes,
+        )
+    )  # fmt: skip
+
+
 def _offer_of(opened: Scene, leg: Leg) -> Offer | None:
     if opened.offer and opened.offer.pk == leg.offer_id:
         return opened.offer
+    if leg.is_placed_by_us:
+        return None  # only a direct dial is corrected after its end
     if leg.offer_id is None:
         return None
     return Offer.objects.select_related("agent", "queue").filter(pk=leg.offer_id).first()
@@ -149,7 +164,7 @@ def _still_live(opened: Scene, leg: Leg) -> None:
     wait = calls.LIVE_CHECK if leg.answered_at or leg.role == Leg.Role.CUSTOMER else ASK_AGAIN
     if call.is_final:
         wait = calls.ALONE
-    Leg.objects.filter(pk=leg.pk, ended_at=None).update(ask_at=at + wait, asks=0)
+    Leg.objects.filter(pk=leg.pk, ended_at=None).update(ask_at=at + wait, asks=0, last_error="")
 
 
 def ask(leg_pk: uuid.UUID, *, at: datetime) -> None:
@@ -174,17 +189,18 @@ def ask(leg_pk: uuid.UUID, *, at: datetime) -> None:
 
 def _not_found(leg: Leg, at: datetime) -> None:
     """The provider does not know the leg: an end once that has been so for a minute."""
-    known_since = leg.placed_at or leg.planned_at
-    if at - known_since < GONE_AFTER:
-        Leg.objects.filter(pk=leg.pk).update(ask_at=at + 5 * ASK_AGAIN, last_error="not found")
+    told = leg.last_error.removeprefix(NOT_FOUND)
+    since = datetime.fromisoformat(told) if told != leg.last_error else at
+    row = Leg.objects.filter(pk=leg.pk)
+    row.update(ask_at=at + 5 * ASK_AGAIN, last_error=f"{NOT_FOUND}{since.isoformat()}")
+    if at - since < GONE_AFTER:
         return
     try:
-        listed = provider.client().list_calls(since=known_since - GONE_AFTER, q=leg.handle)
+        listed = provider.client().list_calls(since=leg.planned_at - GONE_AFTER, q=leg.handle)
     except errors.SautikitError:
-        Leg.objects.filter(pk=leg.pk).update(ask_at=at + 5 * ASK_AGAIN)
         return
     if any(leg.handle in record.handles for record in listed.records):
-        Leg.objects.filter(pk=leg.pk).update(ask_at=at + 5 * ASK_AGAIN)
+        row.update(last_error="")
         return
     observe(leg, Outcome.COMPLETED, at=at, source="record")
 
@@ -284,6 +300,9 @@ def _check_room(opened: Scene, offer: Offer) -> None:
             calls.not_answered(opened, Offer.State.NO_ANSWER if rang else Offer.State.EXPIRED)
         else:
             Offer.objects.filter(pk=offer.pk).update(check_at=offer.ring_until)
+    elif offer.state == Offer.State.ANSWERED and at < (due := _patient_until(offer)):
+        # An earlier bell, for the ringing that is over.
+        Offer.objects.filter(pk=offer.pk).update(check_at=due)
     elif offer.state == Offer.State.ANSWERED and offer.conference_at:
         legs = Leg.objects.filter(call=opened.call)
         gone = legs.filter(ended_at__isnull=False, role=Leg.Role.CUSTOMER).exists()
@@ -294,6 +313,13 @@ def _check_room(opened: Scene, offer: Offer) -> None:
     elif offer.state == Offer.State.ANSWERED:
         state = Offer.State.NO_KEYPRESS if offer.agent.confirm_key else Offer.State.FAILED
         calls.not_answered(opened, state)
+
+
+def _patient_until(offer: Offer) -> datetime:
+    """Until when an answered agent may still press 1 or come into the room."""
+    if offer.conference_at:
+        return offer.conference_at + calls.JOIN_GRACE
+    return (offer.answered_at or offer.created_at) + calls.ANSWER_PATIENCE
 
 
 def _check_direct(offer: Offer, at: datetime) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import Count, Exists, F, Max, Q, Sum
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Random
 from django.utils import timezone
 
@@ -26,11 +27,11 @@ from queues.scene import Scene
 DIALLING_PAUSE = timedelta(seconds=30)  # after the provider refused for want of money
 
 _HEADS = """
-SELECT q.id, EXISTS (
+SELECT q.*, EXISTS (
     SELECT 1 FROM queues_queuedcall c
     WHERE c.queue_id = q.id AND c.state = 'waiting' AND c.offerable_from <= %(at)s
     AND c.id <> head.id
-)
+) AS has_more
 FROM queues_queue q
 CROSS JOIN LATERAL (
     SELECT c.priority, c.arrived_at, c.id FROM queues_queuedcall c
@@ -69,10 +70,12 @@ def offer_next(at: datetime) -> tuple[Offer | None, bool]:
     """
     with connection.cursor() as cursor:
         cursor.execute(_HEADS, {"at": at, "paused": at - DIALLING_PAUSE})
-        heads = cursor.fetchall()
-    for queue_pk, has_more in heads:
+        columns = [column.name for column in cursor.description or ()]
+        heads = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    for head in heads:
+        has_more = head.pop("has_more")
         try:
-            offer = _offer_head(queue_pk, at)
+            offer = _offer_head(Queue.from_db("default", list(head), list(head.values())), at)
         except OperationalError:  # the head stayed locked: the sweep comes back to it
             offer = None
         if offer:
@@ -81,14 +84,13 @@ def offer_next(at: datetime) -> tuple[Offer | None, bool]:
 
 
 @transaction.atomic
-def _offer_head(queue_pk: int, at: datetime) -> Offer | None:
-    queue = Queue.objects.get(pk=queue_pk)
+def _offer_head(queue: Queue, at: datetime) -> Offer | None:
     agent = claim_agent(queue, at, for_room=True)
     if agent is None:
         return None
     call = (
         QueuedCall.objects.filter(
-            queue_id=queue_pk, state=QueuedCall.State.WAITING, offerable_from__lte=at
+            queue=queue, state=QueuedCall.State.WAITING, offerable_from__lte=at
         )
         .order_by("-priority", "arrived_at", "id")
         .select_for_update(of=("self",))
@@ -98,7 +100,8 @@ def _offer_head(queue_pk: int, at: datetime) -> Offer | None:
         return None
     call.queue = queue
     scene = Scene(call, None, None, at, "router")
-    offer = offers.make(scene, agent, Offer.Kind.ROOM, why=explain(queue, agent, at))
+    why = explanation(queue, agent, Offer.Kind.ROOM, at)
+    offer = offers.make(scene, agent, Offer.Kind.ROOM, why=why)
     scene.close()
     return offer
 
@@ -198,6 +201,30 @@ def position(call: QueuedCall) -> int:
     return ahead.count() + 1
 
 
+_EXPLANATION = """
+(SELECT jsonb_build_object(
+    'agent', %s::text, 'kind', %s::text, 'chosen', %s::text, 'strategy', %s::text,
+    'also_routable', coalesce(jsonb_agg(name ORDER BY idle_since) FILTER (WHERE why = ''), '[]'),
+    'passed_over', coalesce(jsonb_object_agg(name, why) FILTER (WHERE why <> ''), '{}'))
+FROM (
+    SELECT a.name, a.idle_since, CASE
+        WHEN a.presence <> 'available' THEN a.presence
+        WHEN a.engagement <> 'idle' THEN a.engagement
+        WHEN a.hold_off_until > %s THEN 'hold_off:' || a.hold_off_reason
+        ELSE '' END AS why
+    FROM queues_member m JOIN agents_agent a ON a.id = m.agent_id
+    WHERE m.queue_id = %s AND a.retired_at IS NULL AND a.id <> %s
+    ORDER BY a.idle_since, a.id LIMIT %s
+) considered)
+"""
+
+
+def explanation(queue: Queue, chosen: Agent, kind: str, at: datetime) -> RawSQL:
+    """Return `explain` as an expression, so that it is found out as the event is written."""
+    values = [chosen.name, kind, chosen.name, queue.strategy, at, queue.pk, chosen.pk, EXPLAINED]
+    return RawSQL(_EXPLANATION, values)  # noqa: S611 - a constant, its values apart
+
+
 EXPLAINED = 50  # members named in one explanation
 
 
@@ -244,7 +271,7 @@ def why_nobody(queue: Queue, at: datetime) -> str:
     counts = Counter(words_of)
     words = {
         "break": "on break", "offline": "offline", "ringing": "ringing", "on_call": "on a call",
-        "wrap_up": "in wrap-up", "hold_off": "held off after a missed call",
+        "wrap_up": "in wrap-up", "hold_off": "held off for a moment",
     }  # fmt: skip
     told = ", ".join(f"{count} {words.get(word, word)}" for word, count in counts.items())
     return f"No agent is free: {told}."

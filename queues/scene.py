@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models, transaction
+from django.db.models.expressions import RawSQL
 
 from agents.models import Agent
 from callcenter import bell
 from queues.models import CallEvent, Menu, Offer, Queue, QueuedCall
 from queues.models.offer import OPEN_STATES
+
+if TYPE_CHECKING:
+    from queues.inbox import Arrival
 
 ATTEMPTS = 8
 
@@ -39,10 +44,20 @@ class Scene:
     source: str
     picked: Agent | None = None
     events: list[CallEvent] = field(default_factory=list)
+    kept: tuple[str, list[Any]] | None = None
 
-    def note(self, kind: str, /, *, offer: Offer | None = None, **detail: Any) -> None:
-        """Add an event to the call's timeline."""
+    def note(
+        self,
+        kind: str,
+        /,
+        *,
+        offer: Offer | None = None,
+        explained: RawSQL | None = None,
+        **detail: Any,
+    ) -> None:
+        """Add an event to the call's timeline; `explained` is found out by the database."""
         about = offer or self.offer
+        told = {key: value for key, value in detail.items() if value not in (None, "")}
         self.events.append(
             CallEvent(
                 call=self.call,
@@ -50,19 +65,48 @@ class Scene:
                 at=self.at,
                 kind=kind,
                 source=self.source,
-                detail={key: value for key, value in detail.items() if value not in (None, "")},
+                detail=explained or told,
             )
         )
 
+    def keep(self, arrival: Arrival, *, about: str = "") -> None:
+        """Keep the request that told all this, together with the events."""
+        self.kept = arrival.insertion(self.call, about=about)
+
     def close(self) -> None:
         """Write what was noted, and tell the boards."""
-        if self.events:
-            CallEvent.objects.bulk_create(self.events)
-            self.events = []
-            bell.ring("board")
-            for agent in (self.agent, self.picked):
-                if agent:
-                    bell.ring("desk", agent.pk)
+        if not self.events:
+            if self.kept:
+                with connection.cursor() as cursor:
+                    cursor.execute(*self.kept)
+            return
+        self._write()
+        self.events = []
+        bell.ring("board")
+        for agent in (self.agent, self.picked):
+            if agent:
+                bell.ring("desk", agent.pk)
+
+    def _write(self) -> None:
+        """Insert the events, and the request that is to be kept, in one statement."""
+        rows, values = [], []
+        for event in self.events:
+            detail, more = "%s::jsonb", [json.dumps(event.detail, default=str)]
+            if isinstance(event.detail, RawSQL):
+                detail, more = event.detail.sql, list(event.detail.params)
+            rows.append(f"(%s, %s, %s, %s, %s, {detail})")
+            offer_pk = event.offer.pk if event.offer else None
+            values += [self.call.pk, offer_pk, event.at, event.kind, event.source, *more]
+        statement = _EVENTS + ", ".join(rows)
+        if self.kept:
+            insertion, kept = self.kept
+            statement, values = f"WITH kept AS ({insertion}) {statement}", [*kept, *values]
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+
+
+_EVENTS = """
+INSERT INTO queues_callevent (call_id, offer_id, at, kind, source, detail) VALUES """
 
 
 @contextmanager

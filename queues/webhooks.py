@@ -19,6 +19,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error as DatabaseError
 from django.db import connection
+from django.db.models import Q
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -304,7 +305,7 @@ def _leg_ended(leg: Leg, callback: VoiceCallback, post: Post) -> None:
     talked = callback.dial_duration_seconds or 0
     answered = talked > 0 or callback.dial_status in {"answered", "completed"}
     with scene(leg.call_id, at=post.at, source=post.arrival.endpoint) as opened:
-        post.arrival.store(opened.call)
+        opened.keep(post.arrival)
         if answered and opened.offer and opened.offer.kind == Offer.Kind.DIRECT:
             calls.connect(opened, at=post.at - _seconds(talked))
         reconcile.take(opened, leg, reconcile.end_of(callback))
@@ -352,7 +353,7 @@ def _after_dial(call: QueuedCall, callback: VoiceCallback, post: Post) -> str | 
         queue = call.queue
         pick = lambda: routing.claim_agent(queue, post.at, for_room=False)  # noqa: E731
     with scene(call.pk, at=post.at, source=post.arrival.endpoint, pick=pick) as opened:
-        post.arrival.store(opened.call, about=f":{opened.call.step}")
+        opened.keep(post.arrival, about=f":{opened.call.step}")
         if opened.call.state == QueuedCall.State.GREETING:
             return opened.call.document or documents.apology(opened.call)
         return calls.after_dial(opened, answered=answered, talked=_seconds(talked))
@@ -405,8 +406,8 @@ def _contact(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         post.arrival.store(leg.call)
         return None
     with scene(leg.call_id, at=post.at, source=post.arrival.endpoint) as opened:
-        post.arrival.store(opened.call)
-        agent_legs.answered(leg, callback, post.at)
+        opened.keep(post.arrival)
+        agent_legs.answered(Q(pk=leg.pk), callback, post.at)
         if opened.call.is_acknowledged:
             return None
         return calls.contact_answered(opened)
@@ -432,17 +433,27 @@ def queue_events(post: Post) -> None:
         return
     with scene(reference.call, at=post.at, source=post.arrival.endpoint) as opened:
         about = f"{about}:{opened.call.step}"
-        if not post.arrival.store(opened.call, about=about) or opened.call.is_final:
+        if event.event == "join":  # told twice it changes nothing: no need to know beforehand
+            opened.keep(post.arrival, about=about)
+        elif not post.arrival.store(opened.call, about=about):
             return
-        whose = _whose(event, reference, opened)
-        if event.event == "join" and whose == Leg.Role.CUSTOMER:
-            calls.customer_joined(opened)
-        elif event.event == "join":
-            agent_legs.joined(opened, reference.offer)
-        elif event.event == "leave" and whose == Leg.Role.AGENT:
-            agent_legs.left(opened, reference.offer)
-        else:
-            calls.customer_left_room(opened)
+        if not opened.call.is_final:
+            _in_the_room(opened, event, reference)
+
+
+def _in_the_room(opened: Scene, event: ConferenceEvent, reference: Reference) -> None:
+    if event.event == "join" and reference.is_offer:  # the customer was there before
+        agent_legs.joined(opened, reference.offer)
+        return
+    whose = _whose(event, reference, opened)
+    if event.event == "join" and whose == Leg.Role.CUSTOMER:
+        calls.customer_joined(opened)
+    elif event.event == "join":
+        agent_legs.joined(opened, None)
+    elif event.event == "leave" and whose == Leg.Role.AGENT:
+        agent_legs.left(opened, reference.offer)
+    else:
+        calls.customer_left_room(opened)
 
 
 def _whose(event: ConferenceEvent, reference: Reference, opened: Scene) -> str:

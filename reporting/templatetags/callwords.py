@@ -60,6 +60,7 @@ OFFER = {
     "caller_gone": ("Caller had gone", "off", "circle"),
     "expired": ("No word in time", "rest", "cross"),
 }
+_LIVE = {"ringing", "started", "answered"}  # a record's words for a leg that is still there
 _VOCABULARY = {"agent": AGENT, "call": CALL, "offer": OFFER}
 
 _ABANDONED = {
@@ -343,22 +344,34 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{share * 100:.0f} %"
 
 
-@register.simple_tag
 def money(minor: int | None, currency: str) -> str:
     """Write an amount in minor units."""
     return NONE if minor is None else f"{currency} {minor / 100:,.2f}".strip()
 
 
 @register.simple_tag
+def charge(status: str, minor: int | None, currency: str) -> str | SafeString:
+    """Write what one record says of its cost; a leg that is still there has none yet."""
+    if _not_in_yet(status, minor):
+        return format_html("<i>{}</i>", "cost not in yet")
+    return money(minor, currency)
+
+
+def _not_in_yet(status: str, minor: int | None) -> bool:
+    return minor is None or (not minor and status in _LIVE)
+
+
+@register.simple_tag
 def cost(records: Iterable[CallRecord]) -> dict[str, Any]:
     """Sum up what the provider has charged so far; `is_open` while a record has no cost yet."""
-    known = [record for record in records if record.cost_minor is not None]
+    records = list(records)
+    known = [record for record in records if not _not_in_yet(record.status, record.cost_minor)]
+    sums: dict[str, int] = {}
+    for record in known:
+        sums[record.cost_currency] = sums.get(record.cost_currency, 0) + (record.cost_minor or 0)
     return {
-        "text": ", ".join(
-            money(sum(r.cost_minor or 0 for r in known if r.cost_currency == currency), currency)
-            for currency in dict.fromkeys(record.cost_currency for record in known)
-        ),
-        "is_open": len(known) < len(list(records)),
+        "text": ", ".join(money(minor, currency) for currency, minor in sums.items()),
+        "is_open": len(known) < len(records),
     }
 
 

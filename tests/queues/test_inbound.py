@@ -155,7 +155,7 @@ class TestNobodyIsFree:
             "startOnEnter": False,
             "endOnExit": True,
             "waitUrl": "https://calls.example.test/hold-music",
-            "statusEvents": "start end join leave",
+            "statusEvents": "join leave end",
             "statusEventsCallbackUrl": links.queue_events(the_call()),
         }
         assert argument(reply, "redirect")["url"] == links.dial_result(the_call())

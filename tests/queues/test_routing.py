@@ -3,14 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from agents import presence
 from agents.models import Agent, HoldOff, PresencePeriod
-from queues import calls, offers, routing
+from queues import calls, offers, provider, routing
 from queues.models import CallEvent, Member, Offer, Queue, QueuedCall
 from queues.routing import match
 from queues.scene import scene
-from tests.factories import T0, make_agent, make_queue, make_waiting
+from tests.factories import LINE, T0, make_agent, make_queue, make_waiting
 
 from .telephone import the_call
 
@@ -425,36 +427,23 @@ class TestWhy:
 
 
 class TestCost:
-    def statements(self, waiting, capture):
-        queue = make_queue()
-        agent = make_agent(queue)
-        for n in range(waiting):
-            pk = make_waiting(queue, arrived_at=before(seconds=n)).pk
-        with capture() as captured:
+    def statements(self, slug, waiting):
+        """How many statements one offer takes with so many callers in line."""
+        queue = make_queue(slug, number=None)
+        make_agent(queue)
+        QueuedCall.objects.bulk_create(
+            QueuedCall(
+                public_id=f"{slug}-{n}", direction="inbound", state="waiting", queue=queue,
+                customer="anonymous", line=LINE, arrived_at=before(seconds=n),
+                queued_at=before(seconds=n), offerable_from=before(seconds=n),
+            )
+            for n in range(waiting)
+        )  # fmt: skip
+        provider.forget_recalled()
+        with CaptureQueriesContext(connection) as captured:
             assert match(T0) == 1
-        assert the_first(pk).state == "offered"
-        agent.refresh_from_db()
+        assert QueuedCall.objects.get(public_id=f"{slug}-{waiting - 1}").state == "offered"
         return len(captured)
 
-    def test_matching_takes_as_many_statements_with_1000_waiting_as_with_10(self, db):
-        from django.db import connection
-        from django.test.utils import CaptureQueriesContext
-
-        def capture():
-            return CaptureQueriesContext(connection)
-
-        few = self.statements(10, capture)
-        Offer.objects.all().delete()
-        Queue.objects.update(slug="old")
-        QueuedCall.objects.all().delete()
-        from queues.models import Number
-
-        Number.objects.all().delete()
-        Agent.objects.all().delete()
-        many = self.statements(1000, capture)
-        assert few == many
-        assert many <= 16
-
-
-def the_first(pk):
-    return QueuedCall.objects.get(pk=pk)
+    def test_matching_takes_as_many_statements_with_1000_waiting_as_with_10(self):
+        assert self.statements("small", 10) == self.statements("large", 1000) <= 16
