@@ -343,7 +343,6 @@ class TestAProvisionalEnd:
         )  # fmt: skip
         assert the_call().state == "abandoned"
 
-    @pytest.mark.xfail(strict=True, reason="design 4: completed -> abandoned is not built yet")
     def test_a_talk_of_which_a_record_says_that_nobody_answered_was_abandoned(
         self, direct, provider
     ):
