@@ -68,7 +68,7 @@ def families(processes: dict[str, int]) -> dict[str, list[int]]:
     found = {}
     for name, pid in processes.items():
         family, new = [pid], [pid]
-        while new:
+        while new and pid != os.getpid():  # everything descends from this process
             new = [child for parent in new for child in children.get(parent, ())]
             family += new
         found[name] = family

@@ -7,7 +7,7 @@ class QueuesConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what the bells do: routing and the provider's tasks; pages."""
-        from callcenter import live
+        from callcenter import checks, live  # noqa: F401 - the checks register themselves
         from queues import bells
 
         bells.connect()

@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from callcenter import bell
 from callcenter.sautikit import errors, phone
-from callcenter.sautikit.callbacks import Record
+from callcenter.sautikit.callbacks import Outcome, Record
 from callcenter.sautikit.commands import PlaceCall, PlacedCall, Shape
 from queues import alerts, calls, links, offers, provider
 from queues.models import Leg, Offer, QueuedCall
@@ -31,6 +31,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
 }
 RETRY_AFTER = timedelta(seconds=1)
 ASK_WHILE_RINGING = timedelta(seconds=3)
+PLACE_WITHIN = timedelta(seconds=30)  # after which a call that could not be placed is given up
 CLOCKS = timedelta(seconds=5)  # by which the provider's clock may differ from ours
 ASK_AFTER_HANG_UP = timedelta(seconds=2)
 NOT_THERE_AFTER = timedelta(seconds=60)  # a leg that no list has shown for as long is not there
@@ -58,7 +59,8 @@ def place(leg_pk: uuid.UUID, *, at: datetime) -> None:
     leg = Leg.objects.select_related("offer__agent", "offer__queue", "call").get(pk=leg_pk)
     if leg.state != Leg.State.PLANNED:
         return
-    if leg.hang_up_at or leg.call.is_final or (leg.offer and leg.offer.is_final):
+    nobody_waits = leg.hang_up_at or leg.call.is_final or (leg.offer and leg.offer.is_final)
+    if nobody_waits or at - leg.planned_at > PLACE_WITHIN:
         _give_up(leg, at)
         return
     try:
@@ -227,6 +229,16 @@ def find_record(party: str, line: str, *, since: datetime) -> Record | None:
 
 
 def _never_placed(leg: Leg, at: datetime) -> None:
+    """The leg ends without having been placed; a contact's call ends with it."""
+    if leg.role == Leg.Role.CUSTOMER:
+        with scene(leg.call_id, at=at, source="dialling") as opened:
+            _close_unplaced(leg, at)
+            calls.customer_ended(opened, outcome=Outcome.FAILED, ended_at=at)
+        return
+    _close_unplaced(leg, at)
+
+
+def _close_unplaced(leg: Leg, at: datetime) -> None:
     Leg.objects.filter(pk=leg.pk, state=Leg.State.PLANNED).update(
         state=Leg.State.ENDED, outcome="canceled", ended_at=at, ask_at=None
     )

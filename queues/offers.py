@@ -136,9 +136,7 @@ def talk(scene: Scene, *, at: datetime, estimated: bool) -> None:
     scene.note("connected", agent=agent.name, estimated=estimated or None)
 
 
-def close(
-    scene: Scene, state: str, *, reason: str = "", ended_at: datetime | None = None
-) -> Offer:
+def close(scene: Scene, state: str, *, reason: str = "", ended_at: datetime | None = None) -> Offer:
     """End the scene's open offer; a talk leads to wrap-up, a failure to a hold-off.
 
     The call's row is left to the caller of this function, who moves it on without the offer.

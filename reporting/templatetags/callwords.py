@@ -99,6 +99,7 @@ _EVENTS = {
     "expired": ("Waited for as long as the queue allows.", "bad", "cross"),
     "rejected": ("The caller was not let in.", "off", "cross"),
     "failed": ("The call failed.", "bad", "cross"),
+    "hung_up_by_supervisor": ("A supervisor hung up the call.", "off", "cross"),
     "corrected": (
         "Corrected by the provider's record: {agent} had answered after all.", "wrap", "check",
     ),

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from agents.models import Agent
 from callcenter.ids import new_id
-from queues.models import Alert, CallEvent, Leg, Offer, Queue, QueuedCall, WebhookEvent
+from queues.models import Alert, CallEvent, Leg, Menu, Offer, Queue, QueuedCall, WebhookEvent
 from reporting.models import CallRecord
 
 State = QueuedCall.State
@@ -26,10 +26,15 @@ def centre() -> None:
     call_command("demo_data", verbosity=0)
 
 
-def put(username: str, engagement: str = "idle", presence: str = "available", **values: object) -> Agent:
+def put(
+    username: str,
+    engagement: str = "idle",
+    presence: str = "available",
+    since: float = 0,
+    **values: object,
+) -> Agent:
     """Set an agent as they stand now."""
     now = timezone.now()
-    since = values.pop("since", 0)
     fields = {
         **FREE, "engagement": engagement, "presence": presence, "presence_reason": "",
         "engagement_since": now - seconds(since), "presence_since": now - seconds(since),
@@ -137,9 +142,13 @@ def busy() -> None:
     put("faisal", presence="break", since=1260, presence_reason="Lunch")
     put("amina", since=24, hold_off_until=timezone.now() + seconds(8), hold_off_reason="no_answer")
     now = timezone.now()
-    talk = call("support", State.CONNECTED, ago=203, waited=9, customer="+254722418903", agent=brian)
+    talk = call(
+        "support", State.CONNECTED, ago=203, waited=9, customer="+254722418903", agent=brian
+    )
     offer(talk, brian, "joined", ago=200, answered=194)
-    talk = call("appointments", State.CONNECTED, ago=60, waited=9, customer="+254733120458", agent=chebet)
+    talk = call(
+        "appointments", State.CONNECTED, ago=60, waited=9, customer="+254733120458", agent=chebet
+    )
     offer(talk, chebet, "joined", ago=57, answered=51)
     rings = call("billing", State.OFFERED, ago=31, customer="+254701559214")
     offer(rings, esther, "ringing", ago=6)
@@ -147,11 +156,9 @@ def busy() -> None:
     call("support", State.WAITING, ago=14, customer="sip:front-desk@hotel.example")
     call("billing", State.WAITING, ago=11, customer="+255754220019")
     menu = call(None, State.GREETING, ago=5, customer="anonymous")
-    from queues.models import Menu
-
     QueuedCall.objects.filter(pk=menu.pk).update(menu=Menu.objects.first())
     Alert.objects.create(kind="unknown_number", subject="x", count=3, first_at=now, last_at=now,
-                         text="A call came in on +254200000199, which is on no queue and no menu.")  # fmt: skip
+                         text="A call came in on +254200000199, which is on no queue.")  # fmt: skip
     WebhookEvent.objects.create(key="q", endpoint="events", verdict="quarantined", body="{}")
 
 
@@ -167,13 +174,13 @@ def told() -> QueuedCall:
         "strategy": "longest_idle", "chosen": "Amina Yusuf", "also_routable": ["Brian Otieno"],
         "passed_over": {"Chebet Koech": "on_call", "David Mwangi": "hold_off:no_answer"},
     }  # fmt: skip
-    steps = [
+    steps: list[tuple[float, str, str, dict[str, object]]] = [
         (4, "offered", "inbound", {"agent": amina.name, "kind": "direct", **why}),
         (22, "offer_no_answer", "dial-result", {"agent": amina.name}),
         (22, "back_in_line", "dial-result", {}),
         (22, "holding", "dial-result", {}),
         (24, "joined_room", "queue-events", {}),
-        (52, "offered", "router", {"agent": brian.name, "kind": "room", **why, "chosen": brian.name}),
+        (52, "offered", "router", {**why, "chosen": brian.name, "agent": brian.name}),
         (57, "agent_answered", "agent-join", {"agent": brian.name}),
         (58, "connected", "queue-events", {"agent": brian.name}),
         (201, "offer_ended", "queue-events", {"agent": brian.name}),

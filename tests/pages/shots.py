@@ -121,7 +121,9 @@ class Camera:
         )
         self.take("desk-on-call", "/agent/", "amina")
         scene.put("amina", "wrap_up", since=4, wrap_up_until=timezone.now() + scene.seconds(900))
-        type(rings).objects.filter(pk=rings.pk).update(state="completed", ended_at=now + scene.seconds(127), offer=None)
+        type(rings).objects.filter(pk=rings.pk).update(
+            state="completed", ended_at=now + scene.seconds(127), offer=None
+        )
         type(made).objects.filter(pk=made.pk).update(state="ended", ended_at=now + scene.seconds(1))
         self.take("desk-wrap-up", "/agent/", "amina")
 
@@ -141,10 +143,13 @@ class Camera:
             return
         for width, (across, down) in WIDTHS.items():
             for scheme in ("light", "dark"):
+                look: dict[str, Any] = {"color_scheme": scheme}
                 context = self.browser.new_context(
-                    viewport={"width": across, "height": down}, color_scheme=scheme,  # type: ignore[arg-type]
-                    storage_state=self.cookies.get(who), device_scale_factor=2 if across < 500 else 1,
-                )  # fmt: skip
+                    viewport={"width": across, "height": down},
+                    device_scale_factor=2 if across < 500 else 1,
+                    storage_state=self.cookies.get(who),
+                    **look,
+                )
                 page = context.new_page()
                 page.on("console", lambda said: self._say(name, said.text))
                 page.on("pageerror", lambda error: self._say(name, str(error)))

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from agents.models import Agent, PresencePeriod
-from queues.models import Alert, CallEvent, QueuedCall, Queue
+from queues.models import Alert, CallEvent, Queue, QueuedCall
 from reporting.templatetags import callwords
 from tests.pages import made_up
 
@@ -67,7 +67,9 @@ def test_an_agent_who_is_offline_is_told_how_to_start(amina: Client) -> None:
 
 
 def test_one_tap_makes_an_agent_available_without_script_and_with(amina: Client) -> None:
-    assert amina.post("/agent/presence/", {"presence": "available"}).headers["Location"] == "/agent/"
+    assert (
+        amina.post("/agent/presence/", {"presence": "available"}).headers["Location"] == "/agent/"
+    )
     html = get(amina, "/agent/")
     assert pressed(html) == ["available"]
     assert "Waiting for a call" in clean(html)

@@ -6,7 +6,7 @@ import pytest
 
 from agents.models import Agent
 from callcenter.sautikit.callbacks import Outcome
-from queues import calls, inbox, sweeping
+from queues import calls, dialling, inbox, reconcile, sweeping
 from queues.models import Alert, CallEvent, Leg, Offer, ProviderFact, QueuedCall, WebhookEvent
 from queues.routing import match
 from queues.scene import scene
@@ -167,15 +167,13 @@ def test_sweeping_twice_at_the_same_instant_does_nothing_more(queue, sweep):
         )
 
     once = state()
-    assert sweep(after(3)) == []
+    assert set(sweep(after(3))) <= {"hang_up"}  # which the provider takes twice without harm
     assert state() == once
     assert Offer.objects.count() == 2
 
 
 def test_an_agent_is_not_left_busy_by_any_lost_message(queue, sweep, provider):
     """Promise 4, for the room: only the sweep and the provider's record bring the news."""
-    from queues import dialling, reconcile
-
     make_agent(queue)
     make_waiting(queue)
     match(T0)
