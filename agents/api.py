@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import mixins, viewsets
+from rest_framework import exceptions, mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -58,6 +58,8 @@ class AgentViewSet(
         agent = Agent.objects.select_for_update(of=("self",)).get(pk=instance.pk)
         if is_busy(agent):
             raise InUse(f"{agent.name} has a live call; remove the agent afterwards.")
+        if agent.user.is_staff and not self.request.user.is_superuser:
+            raise exceptions.PermissionDenied("Only an administrator removes an account of staff.")
         if not agent.offers.exists():
             agent.user.delete()
             return

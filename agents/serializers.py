@@ -48,9 +48,12 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
     def validate_username(self, value: str) -> str:
         taken = User.objects.filter(username=value)
         if self.instance:
-            taken = taken.exclude(pk=self.instance.user_id)
+            user = self.instance.user
+            if value != user.username and user.is_staff and not self._is_administrator():
+                raise serializers.ValidationError("Only an administrator renames staff.")
+            taken = taken.exclude(pk=user.pk)
         else:
-            taken = taken.exclude(agent__retired_at__isnull=False)
+            taken = taken.exclude(agent__retired_at__isnull=False, is_staff=False)
         if taken.exists():
             raise serializers.ValidationError("This username is taken.")
         return value
@@ -70,11 +73,13 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         return value
 
     def validate_password(self, value: str) -> str:
-        user = self.context["request"].user
-        if self.instance and not user.is_superuser:
+        if self.instance and not self._is_administrator():
             raise serializers.ValidationError("Only an administrator sets another's password.")
         validate_password(value)
         return value
+
+    def _is_administrator(self) -> bool:
+        return bool(self.context["request"].user.is_superuser)
 
     @transaction.atomic
     def create(self, validated_data: dict[str, Any]) -> Agent:

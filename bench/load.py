@@ -29,6 +29,7 @@ class Load:
     heard: Heard
     unanswered: int
     mix: Counter[str]
+    by_edge: dict[str, list[float]]
 
     @property
     def calls(self) -> int:
@@ -95,7 +96,11 @@ class Callers:
         heard = Heard(voice, len(sent), sum(p["status"] != 200 for p in sent), ended - began)
         unanswered = sum(not post["status"] for post in posts)
         heard.calls = self.set(0) - placed
-        return Load(rate, heard, unanswered, Counter(post["edge"] for post in posts))
+        by_edge: dict[str, list[float]] = {}
+        for post in posts:
+            by_edge.setdefault(post["edge"], []).append(post["ms"])
+        mix = Counter({edge: len(ms) for edge, ms in by_edge.items()})
+        return Load(rate, heard, unanswered, mix, by_edge)
 
     def drain(self, seconds: float = 15) -> None:
         """Stop the traffic and wait until the last call is over."""
@@ -125,12 +130,15 @@ def at_ten(callers: Callers, raw: Player, seconds: float) -> list[Row]:
     took = sum(load.heard.seconds for load in loads)
     webhooks = sum(load.heard.webhooks for load in loads) / took
     raw_webhooks = sum(heard.webhooks for heard in raws) / sum(heard.seconds for heard in raws)
-    shares = ", ".join(f"{edge} {count}" for edge, count in mix.most_common())
+    shares = ", ".join(
+        f"{edge} {count} ({percentile(_at_edge(loads, edge), 0.5):.0f})"
+        for edge, count in mix.most_common()
+    )
     notes = [
         f"{webhooks:.0f} webhooks/s to the product, {raw_webhooks:.0f} requests/s to the raw "
         f"server; {len(voice)} and {len(raw_voice)} voice webhooks",
         f"in two parts: p50 {_each(loads, 0.5)}, p99 {_each(loads, 0.99)} ms",
-        f"mix: {shares}",
+        f"mix, and p50 in ms: {shares}",
         f"processor time a call: {costs.each(sum(load.calls for load in loads))}",
         f"the same, raw: {raw_costs.each(sum(heard.calls for heard in raws))}",
     ]
@@ -145,6 +153,10 @@ def at_ten(callers: Callers, raw: Player, seconds: float) -> list[Row]:
             f"{p99 / raw99:.1f} x", p99 <= 100 and not problems,
         ),
     ]  # fmt: skip
+
+
+def _at_edge(loads: list[Load], edge: str) -> list[float]:
+    return [ms for load in loads for ms in load.by_edge.get(edge, ())]
 
 
 def _each(loads: list[Load], share: float) -> str:

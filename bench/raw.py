@@ -29,6 +29,7 @@ from bench.recorder import Exchange, Step
 from bench.statements import Played
 
 COPIES = 1200  # agents among whom the copied calls are dealt out
+MAKERS = {"inbound Ringing", "routing", "task place_leg"}  # rows that the others point to
 _HANDLE = re.compile(r"HD_[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CLAIM = re.compile(r"FROM \"agents_agent\".*SKIP LOCKED", re.S)
@@ -208,22 +209,44 @@ class Player:
     async def _call(
         self, session: aiohttp.ClientSession, heard: Heard, measured: tuple[float, float]
     ) -> None:
+        """Send the requests of one call, each when it was due in the recorded one.
+
+        As there, they do not wait for each other; but what follows one that makes rows waits for
+        it, and that one for all before it.
+        """
         self._number += 1
-        number, began = self._number, time.perf_counter()
+        number, began, born = self._number, time.perf_counter(), int(time.time() * 1000)
         which = number % len(self._plans)
-        born = int(time.time() * 1000)
+        on_the_way: list[asyncio.Task[None]] = []
         for index, request in enumerate(self._plans[which].requests):
             await asyncio.sleep(max(0.0, began + request.offset - time.perf_counter()))
-            sent = time.perf_counter()
-            query = f"n={number}&t={born}&plan={which}&i={index}"
-            try:
-                async with session.post(f"{self._url}/raw?{query}", data=b"x" * 300) as response:
-                    await response.read()
-                    ok = response.status == 200
-            except (aiohttp.ClientError, OSError):
-                ok = False
-            if measured[0] <= sent < measured[1]:
-                heard.webhooks += 1
-                heard.errors += not ok
-                if request.voice:
-                    heard.voice.append((time.perf_counter() - sent) * 1000)
+            url = f"{self._url}/raw?n={number}&t={born}&plan={which}&i={index}"
+            sending = self._send(session, url, request, heard, measured)
+            if request.label in MAKERS:
+                await asyncio.gather(*on_the_way)
+                on_the_way = []
+                await sending
+            else:
+                on_the_way.append(asyncio.create_task(sending))
+        await asyncio.gather(*on_the_way)
+
+    @staticmethod
+    async def _send(
+        session: aiohttp.ClientSession,
+        url: str,
+        request: Request,
+        heard: Heard,
+        measured: tuple[float, float],
+    ) -> None:
+        sent = time.perf_counter()
+        try:
+            async with session.post(url, data=b"x" * 300) as response:
+                await response.read()
+                ok = response.status == 200
+        except (aiohttp.ClientError, OSError):
+            ok = False
+        if measured[0] <= sent < measured[1]:
+            heard.webhooks += 1
+            heard.errors += not ok
+            if request.voice:
+                heard.voice.append((time.perf_counter() - sent) * 1000)

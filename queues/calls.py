@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from agents.models import Agent, Engagement
+from agents.models import Agent
 from callcenter import bell
 from callcenter.sautikit.outcomes import Outcome
-from callcenter.transitions import StaleTransition
 from queues import documents, offers, routing
 from queues.models import Leg, Offer, Queue, QueuedCall
 from queues.scene import Scene
@@ -289,8 +288,6 @@ def connect(scene: Scene, *, at: datetime, estimated: bool = False) -> None:
 def agent_ended(scene: Scene, offer: Offer, *, outcome: Outcome, ended_at: datetime) -> None:
     """The agent's leg of `offer` has ended: a talk is over, or an attempt has failed."""
     if scene.offer is None or scene.offer.pk != offer.pk:
-        if outcome in _OFFER_END and outcome is not Outcome.COMPLETED:
-            correct_to_abandoned(scene, offer)
         return
     offer = scene.offer
     if scene.call.is_final:  # the customer gave up while the phone rang: no fault of the agent's
@@ -422,71 +419,6 @@ def agent_is_done(scene: Scene) -> None:
     if scene.call.state == State.CONNECTED:
         finish(scene, reason="agent is done")
         hang_up_customer(scene)
-
-
-# --- Corrections by the provider's record ------------------------------------------------------
-
-
-def correct_to_completed(
-    scene: Scene, offer: Offer, *, answered_at: datetime, ended_at: datetime | None
-) -> None:
-    """The provider's record shows that a direct dial was answered after all."""
-    call = scene.call
-    if scene.offer and scene.offer.pk != offer.pk:
-        scene.note("correction_too_late", offer=offer)
-        return
-    if call.state == State.OFFERED and scene.offer:
-        connect(scene, at=answered_at)
-        if ended_at:
-            finish(scene, ended_at=ended_at, reason="agent hung up")
-        return
-    if call.state not in {State.WAITING, State.ABANDONED}:
-        return
-    if call.state == State.ABANDONED and not call.is_provisional:
-        return
-    was = call.state
-    over_at = call.ended_at or ended_at or scene.at
-    try:
-        if offer.state != Offer.State.ENDED:
-            offer.move_to(Offer.State.ENDED, joined_at=answered_at, ended_at=over_at, check_at=None)
-    except StaleTransition:
-        return
-    call.move_to(
-        State.COMPLETED, agent=offer.agent, connected_at=answered_at, abandoned_in="",
-        ended_at=max(over_at, answered_at), is_provisional=False, offer=None, offerable_from=None,
-        end_reason="corrected by the provider's record",
-    )  # fmt: skip
-    scene.note("corrected", offer=offer, was=was, agent=offer.agent.name)
-    agent = offer.agent
-    if scene.offer or agent.engagement in {Engagement.IDLE, Engagement.RINGING}:
-        agent.strikes = 0
-        type(agent).objects.filter(pk=agent.pk).update(
-            strikes=0, hold_off_until=None, hold_off_reason=""
-        )
-        offers.start_wrap_up(scene, agent, offer, over_at)
-    scene.offer = None
-    if was == State.WAITING:
-        hang_up_customer(scene)
-    bell.ring("route")
-
-
-def correct_to_abandoned(scene: Scene, offer: Offer) -> None:
-    """The provider's record shows that a direct dial taken for answered never was."""
-    call = scene.call
-    if not (
-        offer.kind == Offer.Kind.DIRECT
-        and call.state == State.COMPLETED
-        and call.connected_is_estimated
-        and call.is_inbound
-    ):
-        return
-    call.move_to(
-        State.ABANDONED, abandoned_in=QueuedCall.AbandonedIn.RINGING, agent=None,
-        connected_at=None, connected_is_estimated=False, offer=scene.offer,
-        end_reason="corrected by the provider's record",
-    )  # fmt: skip
-    Offer.objects.filter(pk=offer.pk).update(joined_at=None, answered_at=None)
-    scene.note("corrected", offer=offer, was=State.COMPLETED, agent=offer.agent.name)
 
 
 def close_provisional(scene: Scene, *, final: bool) -> None:

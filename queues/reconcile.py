@@ -17,7 +17,7 @@ from django.db.models import Q
 from callcenter.sautikit import errors, phone
 from callcenter.sautikit.callbacks import Outcome, Record, VoiceCallback, normalise_status
 from callcenter.sautikit.outcomes import unreached
-from queues import calls, dialling, offers, provider
+from queues import calls, corrections, dialling, offers, provider
 from queues.inbox import Arrival
 from queues.models import Leg, Offer, QueuedCall
 from queues.scene import Scene, scene
@@ -104,7 +104,9 @@ def _end(
         return
     if newly_answered and leg.answered_at:
         _tell_agent_answered(opened, leg, leg.answered_at, ended_at=ended_at)
-    if ended_now:
+    if ended_now and offer.is_final and not leg.answered_at:
+        corrections.to_abandoned(opened, offer)
+    elif ended_now:
         calls.agent_ended(opened, offer, outcome=outcome, ended_at=ended_at)
 
 
@@ -136,7 +138,7 @@ def _tell_agent_answered(
     if offer is None:
         return
     if offer.kind == Offer.Kind.DIRECT and (offer.is_final or opened.call.is_final):
-        calls.correct_to_completed(opened, offer, answered_at=answered_at, ended_at=ended_at)
+        corrections.to_completed(opened, offer, answered_at=answered_at, ended_at=ended_at)
     elif opened.offer and opened.offer.pk == offer.pk:
         calls.agent_answered(opened, answered_at=answered_at)
 

@@ -1,244 +1,35 @@
-"""The URLs that Sautikit posts to: verify, parse, call one domain function, answer.
-
-A voice URL is a person holding a phone: it is always answered, quickly, with a document that
-leaves them somewhere; a wrong token alone is refused. An event URL is answered 2xx once the event
-is stored.
-"""
+"""The URLs that Sautikit posts to: each parses, calls one domain function, and answers."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import wraps
+from datetime import timedelta
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import ObjectDoesNotExist
-from django.db import Error as DatabaseError
-from django.db import connection
 from django.db.models import Q
 from django.http import FileResponse, HttpRequest, HttpResponse
-from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt
-from psycopg_pool import PoolTimeout
 
 from callcenter import bell
-from callcenter.sautikit import actions, signature, tokens
 from callcenter.sautikit.callbacks import (
     CallNotice,
     ConferenceEvent,
     Outcome,
     State,
-    Unreadable,
     VoiceCallback,
-    parse_body,
     parse_conference,
     parse_notice,
-    parse_voice,
 )
 from queues import agent_legs, arrivals, calls, documents, ivr, links, reconcile, routing
 from queues import hold_music as hold_music_file
 from queues.inbox import Arrival
 from queues.links import Reference
 from queues.models import Leg, Offer, QueuedCall, WebhookEvent
+from queues.receiving import Post, Refused, event, voice
 from queues.scene import Scene, scene
-
-log = logging.getLogger(__name__)
-MOST_BYTES = 64 * 1024
-# Unsigned, these are believed for the token in their URL.
-TRUSTED_BY_TOKEN = {"queue-events", "agent-status", "outbound-status"}
-
-
-@dataclass
-class Post:
-    """A verified request: what it says, and what the token in its URL names."""
-
-    arrival: Arrival
-    reference: Reference | None  # None at the URLs whose token is the account's own
-
-    @property
-    def at(self) -> datetime:
-        """When the request came in."""
-        return self.arrival.at
-
-
-class Refused(Exception):
-    """The request is answered with this response, and changes nothing."""
-
-    def __init__(self, response: HttpResponse) -> None:
-        super().__init__(response.status_code)
-        self.response = response
-
-
-def _empty() -> HttpResponse:
-    if settings.SAUTIKIT_EMPTY_REPLY == "json":
-        return HttpResponse(actions.EMPTY_JSON, content_type="application/json")
-    return HttpResponse(actions.EMPTY_XML, content_type="application/xml")
-
-
-def _voice_reply(document: str | None) -> HttpResponse:
-    return HttpResponse(document, content_type="application/json") if document else _empty()
-
-
-# --- What all of them share --------------------------------------------------------------------
-
-
-def _receive(request: HttpRequest, endpoint: str, *, own_token: bool) -> Post:
-    """Verify and parse a request, or raise Refused (Unreadable for a body that says nothing)."""
-    if request.method != "POST":
-        raise Refused(HttpResponse(status=405, headers={"Allow": "POST"}))
-    token = request.GET.get("token", "")
-    reference = None
-    if own_token:
-        if not tokens.same_secret(tokens.clean(token), settings.SAUTIKIT_WEBHOOK_TOKENS):
-            raise Refused(HttpResponse(status=403))
-    else:
-        try:
-            reference = links.read(token)
-        except tokens.BadToken as error:
-            raise Refused(HttpResponse(status=403)) from error
-    raw = request.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise Refused(HttpResponse(status=413))
-    fields = parse_body(request.content_type or "", raw)
-    arrival = Arrival(
-        endpoint=endpoint,
-        at=timezone.now(),
-        fields=fields,
-        headers=request.headers,
-        url=request.get_full_path(),
-    )
-    _judge(arrival, raw)
-    return Post(arrival, reference)
-
-
-def _judge(arrival: Arrival, raw: bytes) -> None:
-    """Say how far this request is to be believed (signature: contract 6.4)."""
-    secrets = settings.SAUTIKIT_SIGNING_SECRETS
-    verdict = signature.check(
-        arrival.headers.get(signature.HEADER),
-        raw,
-        secrets=secrets,
-        now=time.time(),
-        allow_bare=settings.SAUTIKIT_ALLOW_BARE_SIGNATURE,
-    )
-    if not secrets or verdict.result is signature.Result.ABSENT:
-        if settings.SAUTIKIT_REQUIRE_SIGNATURE and arrival.endpoint not in TRUSTED_BY_TOKEN:
-            arrival.verdict, arrival.note = WebhookEvent.Verdict.QUARANTINED, "not signed"
-        elif arrival.endpoint == "events":
-            arrival.verdict = WebhookEvent.Verdict.HINT
-    elif verdict.is_valid:
-        arrival.signature = verdict.digest
-    else:
-        arrival.verdict = WebhookEvent.Verdict.QUARANTINED
-        arrival.note = f"signature {verdict.result.value}"
-
-
-VoiceHandler = Callable[[Post, VoiceCallback], str | None]
-EventHandler = Callable[[Post], None]
-View = Callable[[HttpRequest], HttpResponse]
-
-
-def _voice(endpoint: str, *, own_token: bool = False) -> Callable[[VoiceHandler], View]:
-    """Make a voice URL of a function from a callback to a document (None or "": nothing to do)."""
-
-    def decorate(handle: VoiceHandler) -> View:
-        @csrf_exempt
-        @login_not_required
-        @wraps(handle)
-        def view(request: HttpRequest) -> HttpResponse:
-            try:
-                post = _receive(request, endpoint, own_token=own_token)
-            except Refused as refused:
-                return refused.response
-            except Unreadable:
-                return _voice_reply(documents.apology())
-            callback = parse_voice(post.arrival.fields, request.GET)
-            post.arrival.kind = callback.state.value
-            try:
-                if post.arrival.verdict == WebhookEvent.Verdict.QUARANTINED:
-                    post.arrival.store()
-                    return _voice_reply(None if callback.is_end else documents.apology())
-                return _voice_reply(_twice(lambda: handle(post, callback)))
-            except Refused as refused:
-                return refused.response
-            except ObjectDoesNotExist:  # a good token of a row that has been removed
-                return _voice_reply(None if callback.is_end else documents.apology())
-            except Exception as error:
-                log.exception("%s could not be handled", endpoint)
-                if callback.is_end:
-                    return _empty()
-                if "resume=1" in request.get_full_path() and not isinstance(error, DatabaseError):
-                    return _voice_reply(documents.apology())
-                return _voice_reply(documents.static_plan(_absolute(request)))
-
-        return view
-
-    return decorate
-
-
-def _twice(handle: Callable[[], str | None]) -> str | None:
-    """Try again at once after a database error: a connection may just have died.
-
-    Not when the pool had none to give: that took all the time there is for a caller who waits.
-    """
-    try:
-        return handle()
-    except DatabaseError as error:
-        if isinstance(error.__cause__, PoolTimeout):
-            raise
-        connection.close()
-        return handle()
-
-
-def _absolute(request: HttpRequest) -> str:
-    token = tokens.clean(request.GET.get("token", ""))
-    return f"{settings.PUBLIC_BASE_URL}{request.path}?token={token}"
-
-
-def _event(
-    endpoint: str, *, own_token: bool = False, status: int = 200
-) -> Callable[[EventHandler], View]:
-    """Make an event URL of a function; what is handled or stored is answered `status`."""
-
-    def decorate(handle: EventHandler) -> View:
-        @csrf_exempt
-        @login_not_required
-        @wraps(handle)
-        def view(request: HttpRequest) -> HttpResponse:
-            try:
-                post = _receive(request, endpoint, own_token=own_token)
-            except Refused as refused:
-                return refused.response
-            except Unreadable as error:
-                return HttpResponse(f"unreadable: {error}", status=400, content_type="text/plain")
-            if post.arrival.verdict == WebhookEvent.Verdict.QUARANTINED:
-                post.arrival.store()
-            else:
-                try:
-                    handle(post)
-                except DatabaseError:
-                    connection.close()
-                    log.exception("%s could not be handled; the sender will try again", endpoint)
-                    return HttpResponse(status=503)
-                except Exception:
-                    log.exception("%s could not be handled; it is kept", endpoint)
-                    post.arrival.note = "could not be handled; see the log"
-                    post.arrival.store()
-            return HttpResponse(status=status)
-
-        return view
-
-    return decorate
-
 
 # --- Voice URLs --------------------------------------------------------------------------------
 
 
-@_voice("inbound", own_token=True)
+@voice("inbound", own_token=True)
 def inbound(post: Post, callback: VoiceCallback) -> str | None:
     """A customer dials a number; also the later edges of that call, and of legs that we placed."""
     arrival, at = post.arrival, post.at
@@ -317,7 +108,7 @@ def _seconds(count: int) -> timedelta:
     return timedelta(seconds=count)
 
 
-@_voice("menu")
+@voice("menu")
 def menu(post: Post, callback: VoiceCallback) -> str | None:
     """The keys of a menu, or none in time."""
     call = _call_of(post)
@@ -332,7 +123,7 @@ def menu(post: Post, callback: VoiceCallback) -> str | None:
     )
 
 
-@_voice("dial-result")
+@voice("dial-result")
 def dial_result(post: Post, callback: VoiceCallback) -> str | None:
     """A dial, or a stay in the hold room, is over: what comes next is decided by the state."""
     call = _call_of(post)
@@ -374,7 +165,7 @@ def _customer_end(call: QueuedCall, callback: VoiceCallback, post: Post) -> None
         _leg_ended(leg, callback, post)
 
 
-@_voice("agent-join")
+@voice("agent-join")
 def agent_join(post: Post, callback: VoiceCallback) -> str | None:
     """An agent whom we called has answered, pressed a key, or hung up."""
     reference = post.reference
@@ -390,7 +181,7 @@ def agent_join(post: Post, callback: VoiceCallback) -> str | None:
     )
 
 
-@_voice("outbound-answer")
+@voice("outbound-answer")
 def outbound_answer(post: Post, callback: VoiceCallback) -> str | None:
     """A contact whom we called has answered."""
     call = _call_of(post)
@@ -418,7 +209,7 @@ def _contact(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
 # --- Event URLs --------------------------------------------------------------------------------
 
 
-@_event("queue-events", status=204)
+@event("queue-events", status=204)
 def queue_events(post: Post) -> None:
     """Who came into a hold room, who left, and its end."""
     event = parse_conference(post.arrival.fields)
@@ -471,7 +262,7 @@ def _whose(event: ConferenceEvent, reference: Reference, opened: Scene) -> str:
     return Leg.Role.AGENT if reference.is_offer else Leg.Role.CUSTOMER
 
 
-@_event("agent-status")
+@event("agent-status")
 def agent_status(post: Post) -> None:
     """How an agent's leg goes, told at the URL that we named for it."""
     reference = post.reference
@@ -480,7 +271,7 @@ def agent_status(post: Post) -> None:
     _status(post, legs.filter(offer_id=offer_pk).first() if offer_pk else None)
 
 
-@_event("outbound-status")
+@event("outbound-status")
 def outbound_status(post: Post) -> None:
     """How a contact's leg goes, told at the URL that we named for it."""
     reference = post.reference
@@ -506,7 +297,7 @@ def _status(post: Post, leg: Leg | None) -> None:
     )
 
 
-@_event("events", own_token=True)
+@event("events", own_token=True)
 def events(post: Post) -> None:
     """Lifecycle events of any call; unsigned ones are hints that make us ask."""
     arrival = post.arrival
