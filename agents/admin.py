@@ -32,6 +32,9 @@ class MemberInline(TabularInline):
     fields = ["queue", "position"]
     autocomplete_fields = ["queue"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
+        return Member.objects.select_related("agent", "queue")
+
 
 class PresencePeriodInline(ViewOnly, TabularInline):
     model = PresencePeriod

@@ -152,6 +152,11 @@ class Agent(models.Model):
             self.destination = phone.normalise(self.destination)
         except phone.BadDestination as error:
             raise ValidationError({"destination": str(error)}) from error
+        # Forms leave `retired_at` out, and with it the constraint that depends on it.
+        others = Agent.objects.current().filter(destination=self.destination).exclude(pk=self.pk)
+        if self.retired_at is None and others.exists():
+            taken = "Another agent already has this destination."
+            raise ValidationError({"destination": taken})
 
     @property
     def is_sip(self) -> bool:

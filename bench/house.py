@@ -25,6 +25,8 @@ SIGNING_SECRET = "whsec-of-the-benchmark"
 TOKEN = "token-of-the-benchmark"
 API_KEY = "sim-key"
 RAW_DATABASE = "raw"
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+_TUNING = ("WEB_WORKERS", "WEB_THREADS", "WORKER_THREADS", "DB_POOL_SIZE")
 
 
 class BenchPlace(Place):
@@ -57,11 +59,7 @@ class House:
         self.url = f"http://127.0.0.1:{embedded.free_port(8700)}"
         self.simulator_url = f"http://127.0.0.1:{embedded.free_port(9700)}"
         port = int(self.url.rsplit(":", 1)[1])
-        kept = {
-            name: os.environ[name]
-            for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
-            if name in os.environ
-        }
+        kept = {name: os.environ[name] for name in (*_KEPT, *_TUNING) if name in os.environ}
         self._settings = {
             **kept,
             "SECRET_KEY": "a-key-of-the-benchmark-that-is-long-enough-and-protects-nothing",

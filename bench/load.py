@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from bench import centre, rest
 from bench.house import House, get, send
 from bench.measure import Row, percentile
-from bench.raw import Heard, Player
+from bench.raw import WARM, Heard, Player
 
 RATE = 10.0
 VOICE = {"ringing", "answered", "digits", "redirect", "dial_completed", "completed"}
 TOO_SLOW = 500.0  # ms, the p99 at which a rate is no longer served
-FIRST, FACTOR, STEP_SECONDS = 15.0, 1.3, 4.0
+FIRST, FACTOR, STEP_SECONDS = 15.0, 1.4, 5.0
 
 
 @dataclass
@@ -38,8 +38,9 @@ class Load:
 
     @property
     def is_served(self) -> bool:
-        """Whether this rate is still within the bar, with all callers that were to come."""
+        """Whether this rate is still within the bar, with as many ends as beginnings."""
         enough = self.mix["ringing"] >= 0.8 * self.rate * self.heard.seconds
+        enough = enough and self.mix["completed"] >= 0.8 * self.mix["ringing"]
         return enough and not self.unanswered and self.heard.at(0.99) <= TOO_SLOW
 
 
@@ -80,7 +81,7 @@ class Callers:
         body = plan if rate else {"stop": True}
         return int(send("POST", f"{self._url}/_sim/traffic", body)["placed"])
 
-    def measure(self, rate: float, seconds: float, warm: float) -> Load:
+    def measure(self, rate: float, seconds: float, warm: float = WARM) -> Load:
         """Hold a rate for `warm`, then measure for `seconds`."""
         placed = self.set(rate)
         time.sleep(warm)
@@ -108,7 +109,7 @@ class Callers:
         until = time.monotonic() + seconds
         while get(f"{self._url}/_sim/health")["live"] and time.monotonic() < until:
             time.sleep(0.2)
-        time.sleep(1.5)  # the last wrap-ups
+        time.sleep(1)  # the last wrap-ups
 
 
 def at_ten(callers: Callers, raw: Player, seconds: float) -> list[Row]:
@@ -117,7 +118,7 @@ def at_ten(callers: Callers, raw: Player, seconds: float) -> list[Row]:
     costs, raw_costs = Costs(callers.house), Costs(callers.house)
     for _ in range(2):
         with costs:
-            loads.append(callers.measure(RATE, seconds / 2, warm=3.0))
+            loads.append(callers.measure(RATE, seconds / 2))
             callers.drain()
         with raw_costs:
             raws.append(raw.run(RATE, seconds / 2))
@@ -181,15 +182,15 @@ def highest(callers: Callers, raw: Player) -> Row:
 
 
 def _product_step(callers: Callers, rate: float) -> tuple[bool, float]:
-    load = callers.measure(rate, STEP_SECONDS, warm=1.5)
-    if not load.is_served:
-        callers.drain()
+    load = callers.measure(rate, STEP_SECONDS)
+    callers.drain()
     return load.is_served, load.heard.at(0.99)
 
 
 def _raw_step(raw: Player, rate: float) -> tuple[bool, float]:
-    heard = raw.run(rate, STEP_SECONDS, warm=1.5)
-    return heard.at(0.99) <= TOO_SLOW and not heard.errors, heard.at(0.99)
+    heard = raw.run(rate, STEP_SECONDS)
+    served = heard.at(0.99) <= TOO_SLOW and not heard.errors and raw.keeps_up(heard, rate)
+    return served, heard.at(0.99)
 
 
 def _search(step: Callable[[float], tuple[bool, float]], rate: float) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""`--profile`: where the time of a voice webhook goes."""
+"""`--profile`: where the time of a webhook goes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def _functions(profiler: cProfile.Profile) -> list[str]:
     found = stats.stats  # type: ignore[attr-defined]
     total = sum(entry[2] for entry in found.values())
     lines = [
-        f"Processor time in voice webhooks under cProfile: top {TOP} of {total * 1000:.0f} ms",
+        f"Processor time in all webhooks under cProfile: top {TOP} of {total * 1000:.0f} ms for "
+        f"{2 * ROUNDS} calls",
         f"{'share':>6}{'calls':>9}  function",
     ]
     ranked = sorted(found.items(), key=lambda item: -item[1][2])
@@ -79,11 +80,11 @@ def _functions(profiler: cProfile.Profile) -> list[str]:
         place = file.rpartition("site-packages/")[2] if number else ""
         where = f"{place}:{number} " if number else ""
         lines.append(f"{entry[2] / total:6.1%}{entry[1]:9}  {where}{name}")
-    lines += ["", f"{'share':>6}  with all that it calls"]
-    inclusive = sorted(found.items(), key=lambda item: -item[1][3])
-    for (file, number, name), entry in inclusive[: 4 * TOP]:
-        place = file.rpartition("site-packages/")[2].removeprefix(f"{ROOT}/")
-        lines.append(f"{entry[3] / total:6.1%}  {place}:{number} {name}")
+    lines += ["", f"{'share':>6}{'calls':>9}  our functions, with all that they call"]
+    ours = [(key, entry) for key, entry in found.items() if _is_ours(key[0])]
+    for (file, number, name), entry in sorted(ours, key=lambda item: -item[1][3])[: 4 * TOP]:
+        place = file.removeprefix(f"{ROOT}/")
+        lines.append(f"{entry[3] / total:6.1%}{entry[1]:9}  {place}:{number} {name}")
     lines += ["", f"{'share':>6}  by package, own time"]
     packages: dict[str, float] = defaultdict(float)
     for (file, number, name), entry in found.items():
@@ -91,6 +92,10 @@ def _functions(profiler: cProfile.Profile) -> list[str]:
     for name, took in sorted(packages.items(), key=lambda item: -item[1])[:TOP]:
         lines.append(f"{took / total:6.1%}  {name}")
     return lines
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(f"{ROOT}/") and "site-packages" not in file and "/bench/" not in file
 
 
 def _package(file: str, number: int, name: str) -> str:

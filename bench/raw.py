@@ -28,6 +28,7 @@ from bench.measure import percentile
 from bench.recorder import Exchange, Step
 from bench.statements import Played
 
+WARM = 3.0  # seconds: longer than a call, so that as many end as begin
 COPIES = 1200  # agents among whom the copied calls are dealt out
 MAKERS = {"inbound Ringing", "routing", "task place_leg"}  # rows that the others point to
 _HANDLE = re.compile(r"HD_[0-9a-f]{12}")
@@ -179,7 +180,7 @@ class Player:
         self._random = random.Random(1)
         self._number = 0
 
-    def run(self, rate: float, seconds: float, warm: float = 1.0) -> Heard:
+    def run(self, rate: float, seconds: float, warm: float = WARM) -> Heard:
         """Begin `rate` calls a second for so long after `warm`; measure their voice webhooks."""
         return asyncio.run(self._run(rate, seconds, warm))
 
@@ -202,8 +203,10 @@ class Player:
             await asyncio.sleep(max(0.0, measured[1] - time.perf_counter()))
             if calls:  # what is late counts with its whole time
                 await asyncio.wait(list(calls), timeout=4)
-            for call in list(calls):
-                call.cancel()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
         return heard
 
     async def _call(
@@ -229,6 +232,11 @@ class Player:
             else:
                 on_the_way.append(asyncio.create_task(sending))
         await asyncio.gather(*on_the_way)
+
+    def keeps_up(self, heard: Heard, rate: float) -> bool:
+        """Whether the requests that were due were sent: who waits for an answer sends none."""
+        due = rate * heard.seconds * sum(len(plan.requests) for plan in self._plans)
+        return heard.webhooks >= 0.8 * due / len(self._plans)
 
     @staticmethod
     async def _send(

@@ -234,7 +234,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def _profiled(self, exchange: Exchange) -> Iterator[None]:
-        if self._profiler is None or not exchange.voice:
+        if self._profiler is None or not exchange.webhook:
             yield
             return
         with self._one_at_a_time:

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DataError
 from rest_framework import exceptions, status
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -90,4 +91,6 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Answer a model's own refusals at their field, like the serializers' ones."""
     if isinstance(error, DjangoValidationError):
         error = exceptions.ValidationError(as_serializer_error(error))
+    elif isinstance(error, DataError):  # a NUL in the address, say
+        error = exceptions.ParseError("A value of this request can be no value of ours.")
     return default_handler(error, context)

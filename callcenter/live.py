@@ -56,6 +56,7 @@ class Hub:
     def __init__(self) -> None:
         self.viewers: dict[str, set[asyncio.Event]] = {}
         self.task: asyncio.Task[None] | None = None
+        self.ending: set[asyncio.Task[None]] = set()
 
     def join(self, topic: str) -> asyncio.Event:
         """Add a viewer of `topic`; the event is set when the page is stale."""
@@ -72,6 +73,8 @@ class Hub:
             del self.viewers[topic]
         if not self.viewers and self.task:
             self.task.cancel()
+            self.ending.add(self.task)  # kept until it has let go of its connection
+            self.task.add_done_callback(self.ending.discard)
             self.task = None
 
     async def _listen(self) -> None:
@@ -89,8 +92,11 @@ class Hub:
         ):
             await channel.subscribe(CHANNEL)
             self._mark_all()  # what was missed while away
-            async for message in channel.listen():
-                if message["type"] == "message":
+            while True:
+                message = await channel.get_message(
+                    ignore_subscribe_messages=True, timeout=KEEP_ALIVE
+                )
+                if message:
                     for stale in self.viewers.get(message["data"].decode(), ()):
                         stale.set()
 

@@ -69,6 +69,9 @@ class MemberInline(TabularInline):
     fields = ["agent", "position"]
     autocomplete_fields = ["agent"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
+        return Member.objects.select_related("agent", "queue")
+
 
 @admin.register(Queue)
 class QueueAdmin(ModelAdmin):

@@ -41,7 +41,7 @@ def voice(
         if callback.is_end:
             outcome = normalise_status(callback.state.value, callback.hangup_cause)
             final = outcome if outcome.is_final else Outcome.COMPLETED
-            _ended(opened, legs, final)
+            _ended(opened, legs, offer_pk, final)
             return None
         answered(legs, callback, at)
         offer = opened.offer
@@ -54,10 +54,10 @@ def voice(
         return _to_the_room(opened, offer)
 
 
-def _ended(opened: Scene, legs: Q, outcome: Outcome) -> None:
-    """The leg has hung up."""
+def _ended(opened: Scene, legs: Q, offer_pk: uuid.UUID | None, outcome: Outcome) -> None:
+    """The leg has hung up; by now the call may be offered to somebody else."""
     ended = reconcile.end_legs(legs, outcome, opened.at)
-    if ended and opened.offer:
+    if ended and opened.offer and opened.offer.pk == offer_pk:
         calls.agent_ended(opened, opened.offer, outcome=outcome, ended_at=opened.at)
 
 

@@ -133,7 +133,7 @@ def _ended_before_we_knew(opened: Scene, number: Number) -> None:
 
 def public_id(raw: str) -> uuid.UUID | None:
     """Return the key of the call known by this public id or by either provider handle."""
-    raw = raw[:128]
+    raw = raw[:128].replace("\x00", "")
     call = QueuedCall.objects.filter(public_id=raw).values_list("pk", flat=True).first()
     if call:
         return call

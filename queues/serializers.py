@@ -12,7 +12,7 @@ from rest_framework import serializers
 from callcenter.api import InUse
 from callcenter.sautikit import phone
 from queues.models import CallEvent, Leg, Menu, MenuOption, Number, Offer, Queue, QueuedCall
-from queues.models.queue import e164
+from queues.models.queue import check_language, check_speech, e164
 
 
 def clean_numbers(raw: list[str], owner: Queue | Menu | None) -> list[str]:
@@ -54,6 +54,9 @@ class QueueSerializer(serializers.ModelSerializer[Queue]):
         help_text="E.164 numbers that customers dial.",
     )  # fmt: skip
     agents = serializers.SerializerMethodField(help_text="Usernames of the members.")
+
+    validate_language = staticmethod(check_language)
+    validate_greeting = validate_hold_message = staticmethod(check_speech)
 
     class Meta:
         model = Queue
@@ -135,6 +138,9 @@ class MenuSerializer(serializers.ModelSerializer[Menu]):
 
     numbers = serializers.ListField(child=serializers.CharField(max_length=32), max_length=200)
     options = serializers.ListField(child=OptionSerializer(), min_length=1, max_length=11)
+
+    validate_language = staticmethod(check_language)
+    validate_prompt = staticmethod(check_speech)
 
     class Meta:
         model = Menu

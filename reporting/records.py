@@ -74,11 +74,15 @@ def take_over(record: Record, *, at: datetime) -> bool:
         "failure_code": record.failure_code,
     }
     with transaction.atomic():
-        mirrored = (
+        rows = (
             CallRecord.objects.select_for_update(of=("self",))
             .filter(Q(provider_id__in=record.handles) | Q(session_id__in=record.handles))
-            .first()
+            .order_by("pk")
         )
+        known = list(rows)
+        mirrored = known[0] if known else None
+        for twin in known[1:]:  # known by one handle each, they have turned out to be one call
+            twin.delete()
         news = mirrored is None or any(
             getattr(mirrored, name) != value for name, value in values.items()
         )

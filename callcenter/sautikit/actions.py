@@ -248,6 +248,11 @@ def is_web_url(value: str) -> bool:
         return False
 
 
+def is_language(value: str) -> bool:
+    """Tell whether `value` has the form of a BCP 47 tag, like en-KE."""
+    return _LANGUAGE.fullmatch(value) is not None
+
+
 def _require(fine: object, sentence: str) -> None:
     if not fine:
         raise ValueError(sentence)

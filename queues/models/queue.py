@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from agents.models import Agent
-from callcenter.sautikit import phone
+from callcenter.sautikit import actions, phone
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
@@ -75,6 +75,8 @@ class Queue(models.Model):
     retired_at = models.DateTimeField(null=True, blank=True, editable=False)
     members = models.ManyToManyField(Agent, through="Member", related_name="queues")
 
+    HEARD = ("greeting", "hold_message")
+
     if TYPE_CHECKING:
         numbers: RelatedManager[Number]
 
@@ -97,6 +99,15 @@ class Queue(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+    def clean(self) -> None:
+        """Refuse what could not be said to a caller, and the slug of another queue."""
+        check_heard(self)
+        # Forms leave `retired_at` out, and with it the constraint that depends on it.
+        others = Queue.objects.filter(slug=self.slug, retired_at=None).exclude(pk=self.pk)
+        if self.retired_at is None and others.exists():
+            raise ValidationError({"slug": "Another queue already has this slug."})
 
 
 class Member(models.Model):
@@ -147,6 +158,8 @@ class Menu(models.Model):
         max_length=12, choices=OnFailure.choices, default=OnFailure.FIRST_OPTION
     )
 
+    HEARD = ("prompt",)
+
     if TYPE_CHECKING:
         options: RelatedManager[MenuOption]
         numbers: RelatedManager[Number]
@@ -156,6 +169,10 @@ class Menu(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.slug
+
+    def clean(self) -> None:
+        """Refuse what could not be said to a caller."""
+        check_heard(self)
 
 
 class MenuOption(models.Model):
@@ -222,6 +239,34 @@ class Number(models.Model):
     def clean(self) -> None:
         """Store the number in E.164 form."""
         self.e164 = e164(self.e164, field="e164")
+
+
+def check_language(value: str) -> str:
+    """Return a language tag; raise ValidationError when the provider could not speak it."""
+    if not actions.is_language(value):
+        raise ValidationError("A language tag like en-KE or sw.")
+    return value
+
+
+def check_speech(value: str) -> str:
+    """Return words or an audio URL; raise ValidationError for a URL that cannot be played."""
+    audio = value.strip()
+    if audio.startswith(("http://", "https://")) and not actions.is_web_url(audio):
+        raise ValidationError("An audio URL is one whole address, without spaces.")
+    return value
+
+
+def check_heard(row: Queue | Menu) -> None:
+    """Raise ValidationError, at the fields, for words or a language that cannot be said."""
+    problems = {}
+    for name in ("language", *row.HEARD):
+        check = check_language if name == "language" else check_speech
+        try:
+            check(getattr(row, name))
+        except ValidationError as error:
+            problems[name] = error
+    if problems:
+        raise ValidationError(problems)
 
 
 def e164(raw: str, *, field: str) -> str:

@@ -4,34 +4,29 @@
 const view = document.getElementById("live");
 const banner = document.getElementById("old");
 const unsent = document.getElementById("unsent");
+const spoken = document.getElementById("spoken");
 const SPACING = 1000; // ms between two fetches
 const OLD = 8000; // ms after which unconfirmed figures are called old
-const POLL = 5000; // without the stream
-const SAFETY = 30000; // with it
-
+const POLL = 5000, SAFETY = 30000; // ms between fetches that nobody asked for: without and with the stream
 const awake = "awake" in view.dataset; // works in a hidden tab too
 let stream, fetched = 0, asked = 0, skew = 0, open = 0, failed = false, timer = null, reopen = null;
 
 // --- Parts: replace only what has changed, so that focus, selection and hover stay ---------------
-
 const pristine = new WeakMap();
 
 function essence(part) {
   const copy = part.cloneNode(true);
   for (const clock of copy.querySelectorAll("[data-since], [data-until]")) clock.textContent = "";
   for (const token of copy.querySelectorAll("[name=csrfmiddlewaretoken]")) token.remove();
-  for (const late of [copy, ...copy.querySelectorAll("[data-late]")]) late.removeAttribute("data-late");
   return copy;
 }
 
 function learn() {
-  for (const part of view.children) if (!pristine.has(part)) pristine.set(part, essence(part));
   const moment = document.getElementById("moment").dataset;
   skew = Date.parse(moment.now) - Date.now();
   fetched = Date.now();
   failed = false;
   document.title = moment.title || document.title;
-  const spoken = document.getElementById("spoken");
   if (moment.spoken && spoken.textContent !== moment.spoken) spoken.textContent = moment.spoken;
   tick();
 }
@@ -57,7 +52,6 @@ htmx.defineExtension("parts", {
 });
 
 // --- Fetching ------------------------------------------------------------------------------------
-
 function refresh() {
   if (timer) return;
   const wait = open ? 200 : Math.max(0, asked + SPACING - Date.now());
@@ -69,15 +63,13 @@ function refresh() {
   }, wait);
 }
 
-view.addEventListener("htmx:beforeRequest", () => { open += 1; unsent.hidden = true; });
-view.addEventListener("htmx:afterRequest", (event) => {
+view.addEventListener("htmx:beforeRequest", () => { open += 1; });
+view.addEventListener("htmx:afterRequest", ({ detail }) => {
   open = Math.max(0, open - 1);
-  if (event.detail.successful) return;
-  failed = true;
-  if (event.detail.requestConfig?.verb === "post" && event.detail.xhr.status !== 403) {
-    unsent.hidden = false;
-    refresh();
-  }
+  const acted = detail.requestConfig.verb === "post";
+  if (acted) unsent.hidden = detail.successful || detail.xhr.status === 403;
+  if (acted && !detail.successful) refresh();
+  failed ||= !detail.successful;
 });
 view.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, pathInfo } = event.detail;
@@ -90,7 +82,6 @@ view.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 // --- The stream ----------------------------------------------------------------------------------
-
 const isUp = () => stream?.readyState === EventSource.OPEN;
 
 function listen() {
@@ -114,13 +105,12 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) wake();
   else if (!awake) stream.close(); // browsers allow few connections to one site
 });
-window.addEventListener("online", wake);
-window.addEventListener("offline", () => { failed = true; });
-window.addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
-window.addEventListener("pagehide", () => stream.close());
+addEventListener("online", wake);
+addEventListener("offline", () => { failed = true; });
+addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
+addEventListener("pagehide", () => stream.close());
 
 // --- Clocks --------------------------------------------------------------------------------------
-
 function text(seconds) {
   const whole = Math.max(0, Math.floor(seconds)), pad = (n) => String(n).padStart(2, "0");
   const h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60, s = pad(whole % 60);
@@ -132,9 +122,7 @@ function tick() {
   for (const clock of view.querySelectorAll("[data-since]")) {
     const seconds = (now - Date.parse(clock.dataset.since)) / 1000;
     clock.textContent = text(seconds);
-    if (seconds > Number(clock.dataset.lateAfter || Infinity)) {
-      clock.closest("[data-wait]")?.setAttribute("data-late", "");
-    }
+    if (seconds > Number(clock.dataset.lateAfter || Infinity)) clock.closest("[data-wait]").dataset.late = "";
   }
   for (const clock of view.querySelectorAll("[data-until]")) {
     const seconds = (Date.parse(clock.dataset.until) - now) / 1000;
@@ -147,15 +135,14 @@ function watch() {
   if (document.hidden && !awake) return;
   const sure = isUp() && !failed, old = !sure && Date.now() - fetched > OLD;
   if (Date.now() - asked > (sure ? SAFETY : POLL)) refresh();
-  if (old) {
-    document.getElementById("old-since").textContent = new Date(fetched + skew)
-      .toLocaleTimeString("en-GB", { timeZone: view.dataset.zone });
-  }
+  const from = new Date(fetched + skew).toLocaleTimeString("en-GB", { timeZone: view.dataset.zone });
+  if (old) document.getElementById("old-since").textContent = from;
   banner.hidden = !old;
   view.toggleAttribute("data-old", old);
   view.toggleAttribute("data-up", sure);
 }
 
+for (const part of view.children) pristine.set(part, essence(part));
 learn();
 asked = Date.now();
 listen();

@@ -212,7 +212,7 @@ class Centre:
         while not (value := condition()):
             if time.monotonic() > limit:
                 raise AssertionError(f"not within {seconds:g} s: {what}\n{self._picture()}")
-            time.sleep(0.05)
+            time.sleep(0.1)
         return value
 
     def until_status(self, handle: str, *wanted: str, seconds: float = 10) -> None:
@@ -247,7 +247,10 @@ class Centre:
 
     def _picture(self) -> str:
         """How things stand, for the reader of a failure."""
-        told = [f"live: {self.live()}"]
+        told = []
+        for call in self.live():
+            told.append(f"live: {call}")
+            told += [f"  {event}" for event in self.call(call["id"])["timeline"]]
         told += [f"agent: {self.state(agent)}" for agent in self.agents]
         ledger = self.sim("GET", "/ledger")
         told += [

@@ -77,7 +77,7 @@ def test_a_busy_phone_is_no_strike(centre: Centre, told_by: str):
     call = centre.call_in(queue)
     centre.until_status(call, "waiting")
     centre.until(
-        lambda: centre.state(busy)["hold_off_reason"] == "busy", "held off as busy", seconds=4
+        lambda: centre.state(busy)["hold_off_reason"] == "busy", "held off as busy", seconds=2
     )
 
 

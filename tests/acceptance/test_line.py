@@ -11,9 +11,9 @@ def test_five_callers_are_served_by_two_agents_in_the_order_of_their_arrival(cen
     queue = centre.queue(wrap_up_seconds=0)
     agents = [centre.agent(queue, answers=phone(ring=0.2)) for _ in range(2)]
     handles = []
-    for _ in range(5):
-        handles.append(centre.call_in(queue, talk=1.2))
-        time.sleep(0.3)
+    for n in range(5):
+        handles.append(centre.call_in(queue, talk=2))
+        centre.until_status(handles[-1], "connected" if n < 2 else "waiting")
     told = centre.over(*handles, seconds=20)
     assert [call["status"] for call in told] == ["completed"] * 5
     assert {call["agent"] for call in told} == {agent.username for agent in agents}
@@ -161,7 +161,7 @@ def test_an_agent_presses_1_to_take_the_call(centre: Centre):
     ]
 
 
-@pytest.mark.parametrize("no_input_post", [True, False])
+@pytest.mark.parametrize("no_input_post", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_voicemail_that_answers_takes_no_caller(centre: Centre, no_input_post: bool):
     centre.switch(no_input_post=no_input_post)
     queue = centre.queue(ring_timeout=3)

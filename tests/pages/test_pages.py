@@ -258,6 +258,18 @@ def test_pages_of_the_account(amina: Client, client: Client) -> None:
     assert amina.post("/logout/").headers["Location"] == "/login/"
 
 
+def test_the_admin_leads_to_the_same_password_page(supervisor: Client) -> None:
+    assert "Calls Admin API docs" in clean(get(supervisor, "/admin/password_change/"))
+
+
+def test_a_page_that_was_open_for_too_long_says_so(supervisor: Client) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = supervisor.cookies
+    answer = strict.post("/logout/")
+    assert answer.status_code == 403
+    assert "Please try again" in clean(answer.content.decode())
+
+
 def test_errors_explain_themselves(amina: Client, supervisor: Client) -> None:
     forbidden = amina.get("/calls-log/")
     assert forbidden.status_code == 403

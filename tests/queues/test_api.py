@@ -69,6 +69,8 @@ class TestQueues:
             ({"numbers": "+254200000101"}, "numbers"), ({"numbers": [""]}, "numbers"),
             ({"greeting": "x" * 501}, "greeting"),
             ({"language": "not a language"}, "language"),
+            ({"greeting": "https://cdn.example.test/two words.mp3"}, "greeting"),
+            ({"hold_message": "http://"}, "hold_message"),
         ],
         ids=str,
     )  # fmt: skip
@@ -149,7 +151,7 @@ class TestQueues:
         for n in range(12):
             queue = make_queue(f"q{n:02}", number=f"+25420000{n:04}")
             make_agent(queue)
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(6):
             page = supervisor.get(f"{QUEUES}?limit=10").json()
         assert len(page["results"]) == 10
         assert [row["slug"] for row in supervisor.get(page["next"]).json()["results"]] == [
@@ -184,7 +186,8 @@ class TestMenus:
             ({"slug": "no spaces please"}, "slug"),
             ({"numbers": ["x"]}, "numbers"), ({"numbers": None}, "numbers"),
             ({"timeout": 0}, "timeout"), ({"tries": 0}, "tries"),
-            ({"on_failure": "shrug"}, "on_failure"),
+            ({"on_failure": "shrug"}, "on_failure"), ({"language": "?"}, "language"),
+            ({"prompt": "https://cdn.example.test/é.mp3"}, "prompt"),
             ({"options": []}, "options"), ({"options": None}, "options"),
             ({"options": [{"digit": "12", "queue": "sales"}]}, "options"),
             ({"options": [{"digit": "#", "queue": "sales"}]}, "options"),
@@ -381,6 +384,15 @@ class TestCalls:
     def test_a_nul_or_a_very_long_id_is_404(self, supervisor):
         assert supervisor.get(f"{CALLS}{'x' * 500}/").status_code == 404
         assert supervisor.get(f"{CALLS}a%00b/").status_code == 404
+
+    @pytest.mark.parametrize(
+        "path",
+        [f"{QUEUES}a%00b/", f"{MENUS}a%00/", "/api/agents/a%00/", f"{CALLS}?number=%00",
+         f"{CALLS}?queue=a%00", f"{CALLS}?status=%00", f"{CALLS}?since=%00",
+         f"{CALLS}?number={'9' * 5000}", f"{CALLS}?cursor=%00", "/api/reports/queues/?since=%00"],
+    )  # fmt: skip
+    def test_a_nul_anywhere_in_an_address_is_no_500(self, supervisor, path):
+        assert supervisor.get(path).status_code in {200, 400, 404}
 
 
 class TestRoles:

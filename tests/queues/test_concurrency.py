@@ -207,12 +207,8 @@ class TestWhileBeingOffered:
             calls.connect(opened, at=after(5))
         customer = Leg.objects.get(role="customer")
         at_once(
-            lambda: reconcile.observe(
-                customer, Outcome.COMPLETED, at=after(60), source="customer"
-            ),
-            lambda: reconcile.observe(
-                agent_leg(), Outcome.COMPLETED, at=after(60), source="agent"
-            ),
+            lambda: reconcile.observe(customer, Outcome.COMPLETED, at=after(60), source="customer"),
+            lambda: reconcile.observe(agent_leg(), Outcome.COMPLETED, at=after(60), source="agent"),
         )
         assert (the_call().state, the_offer().state) == ("completed", "ended")
         assert CallEvent.objects.filter(kind="completed").count() == 1

@@ -51,9 +51,7 @@ class TestAsking:
         row = supervisor.post("/api/calls/", {"agent": "amina", "to": CONTACT}).json()
         assert (row["from"], row["queue"]) == ("+254200000100", None)
 
-    def test_the_contacts_leg_is_placed_and_the_agents_is_not(
-        self, supervisor, bells, commits
-    ):
+    def test_the_contacts_leg_is_placed_and_the_agents_is_not(self, supervisor, bells, commits):
         make_agent(username="amina")
         with commits():
             supervisor.post("/api/calls/", {"agent": "amina", "to": CONTACT})
@@ -263,9 +261,7 @@ class TestTheContactAnswers:
 
     def test_an_answer_of_the_agent_connects_and_the_end_completes(self, ringing, phone):
         result = argument(phone.post(ringing, {"sessionId": CONTACT_LEG}), "redirect")["url"]
-        leg = reconcile.adopt(
-            (AGENT_LEG,), LINE, "+254711000001", "outbound", at=timezone.now()
-        )
+        leg = reconcile.adopt((AGENT_LEG,), LINE, "+254711000001", "outbound", at=timezone.now())
         reconcile.observe(leg, Outcome.ANSWERED, at=timezone.now(), source="test")
         assert the_call().state == "connected"
         assert verbs(phone.post(result, {"sessionId": CONTACT_LEG})) == ["say", "hangup"]

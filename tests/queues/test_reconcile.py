@@ -319,9 +319,7 @@ class TestAProvisionalEnd:
         provider.lists()
         for seconds in (20, 22, 25, 35):
             if seconds == found_at:
-                provider.lists(
-                    callee(status="completed", answered_at=iso(8), ended_at=iso(20))
-                )
+                provider.lists(callee(status="completed", answered_at=iso(8), ended_at=iso(20)))
             reconcile.check_offer(gone.pk, at=after(seconds))
         call = the_call()
         assert (call.state, call.abandoned_in, call.is_provisional) == ("completed", "", False)

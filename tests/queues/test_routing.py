@@ -57,7 +57,9 @@ def close_offer(state, *, at):
 class TestTheOrderOfCallers:
     def test_first_come_first_served(self):
         queue = make_queue()
-        late, early, middle = (make_waiting(queue, arrived_at=before(seconds=s)) for s in (5, 50, 20))
+        late, early, middle = (
+            make_waiting(queue, arrived_at=before(seconds=s)) for s in (5, 50, 20)
+        )
         for _ in range(3):
             make_agent(queue)
         assert match(T0) == 3
@@ -85,6 +87,15 @@ class TestTheOrderOfCallers:
         sales, support = make_queue("sales", number=None), make_queue("support", number=None)
         make_waiting(support, arrived_at=before(minutes=5))
         vip = make_waiting(sales, arrived_at=before(seconds=2), priority=1)
+        make_agent(sales, support)
+        match(T0)
+        assert offered() == [vip]
+
+    def test_priority_within_a_queue_counts_across_queues_too(self):
+        sales, support = make_queue("sales", number=None), make_queue("support", number=None)
+        make_waiting(sales, arrived_at=before(minutes=9))
+        vip = make_waiting(sales, arrived_at=before(seconds=2), priority=5)
+        make_waiting(support, arrived_at=before(minutes=5), priority=1)
         make_agent(sales, support)
         match(T0)
         assert offered() == [vip]
@@ -303,7 +314,9 @@ class TestHoldOffs:
         assert agent.hold_off_until == after(15 + seconds)
         assert (agent.engagement, the_call().state) == ("idle", "waiting")
 
-    @pytest.mark.parametrize(("before_it", "seconds"), [(0, 10), (1, 20), (2, 30), (5, 60), (9, 60)])
+    @pytest.mark.parametrize(
+        ("before_it", "seconds"), [(0, 10), (1, 20), (2, 30), (5, 60), (9, 60)]
+    )
     def test_not_answering_again_holds_off_for_longer_up_to_a_minute(self, before_it, seconds):
         agent = self.ring_out("no_answer", strikes=before_it)
         assert agent.hold_off_until == after(15 + seconds)

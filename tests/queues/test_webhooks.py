@@ -150,7 +150,9 @@ class TestDoors:
         assert not WebhookEvent.objects.exists()
         assert not QueuedCall.objects.exists()
 
-    @pytest.mark.parametrize("path", [p for p in [*VOICE, *EVENT] if p not in {"inbound", "events"}])
+    @pytest.mark.parametrize(
+        "path", [p for p in [*VOICE, *EVENT] if p not in {"inbound", "events"}]
+    )
     def test_the_accounts_token_opens_only_the_two_urls_that_a_person_pastes(self, phone, path):
         assert phone.post(f"/calls/{path}?token={TOKEN}", FIRST).status_code == 403
 
@@ -289,7 +291,9 @@ class TestSignatures:
     def test_the_same_signature_again_is_a_repeat_however_late(self, signed, clock, sales):
         body = {**FIRST, "destinationNumber": "+254200000100"}
         signed(INBOUND, body)
-        header = signature.sign(SECRET, urlencode({**body, "Digits": "9"}).encode(), int(time.time()))
+        header = signature.sign(
+            SECRET, urlencode({**body, "Digits": "9"}).encode(), int(time.time())
+        )
         for _ in range(3):
             clock.shift(10)
             signed(INBOUND, {**body, "Digits": "9"}, header=header)
@@ -370,7 +374,8 @@ class TestEvents:
         Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT)
         clock.shift(9)
         body = {"kind": "call.completed", "call_id": AGENT, "status": "completed",
-                "answered_at": "2026-11-20T08:00:02Z", "ended_at": "2026-11-20T08:00:09Z"}  # fmt: skip
+                "answered_at": "2026-11-20T08:00:02Z",
+                "ended_at": "2026-11-20T08:00:09Z"}  # fmt: skip
         signed(EVENTS, body)
         assert the_call().state == "waiting"
         assert the_offer().state == "declined"
