@@ -73,7 +73,7 @@ def hold(call: QueuedCall, *, position: int | None) -> str:
     """Keep the customer in a room of their own, with music, until an agent comes."""
     queue = call.queue
     actions: list[Action] = []
-    if queue:
+    if queue and call.is_inbound:
         actions += speech(queue.hold_message, queue.language)
         if position is not None and queue.say_position:
             actions.append(Say(text=position_words(position), language=queue.language))

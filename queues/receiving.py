@@ -30,6 +30,7 @@ from queues import documents, links
 from queues.inbox import Arrival
 from queues.links import Reference
 from queues.models import WebhookEvent
+from queues.scene import Contended
 
 log = logging.getLogger(__name__)
 MOST_BYTES = 64 * 1024
@@ -200,19 +201,19 @@ def event(
                 return refused.response
             except Unreadable as error:
                 return HttpResponse(f"unreadable: {error}", status=400, content_type="text/plain")
-            if post.arrival.verdict == WebhookEvent.Verdict.QUARANTINED:
-                post.arrival.store()
-            else:
-                try:
-                    handle(post)
-                except DatabaseError:
-                    connection.close()
-                    log.exception("%s could not be handled; the sender will try again", endpoint)
-                    return HttpResponse(status=503)
-                except Exception:
-                    log.exception("%s could not be handled; it is kept", endpoint)
-                    post.arrival.note = "could not be handled; see the log"
+            try:
+                if post.arrival.verdict == WebhookEvent.Verdict.QUARANTINED:
                     post.arrival.store()
+                else:
+                    handle(post)
+            except (DatabaseError, Contended):
+                connection.close()
+                log.exception("%s could not be handled; the sender will try again", endpoint)
+                return HttpResponse(status=503)
+            except Exception:
+                log.exception("%s could not be handled; it is kept", endpoint)
+                post.arrival.note = "could not be handled; see the log"
+                post.arrival.store()
             return HttpResponse(status=status)
 
         return view

@@ -65,7 +65,7 @@ def test_an_agent_takes_a_call_and_the_wallboard_shows_it_by_itself(centre: Cent
     from playwright.sync_api import expect
 
     queue = centre.queue(wrap_up_seconds=60, ring_timeout=10)
-    agent = centre.agent(queue, presence="offline", answers=phone(ring=2.5))
+    agent = centre.agent(queue, presence="offline", answers=phone(ring=2.5), password=PASSWORD)
     desk = signed_in(browser, centre, agent.username, "/agent/")
     board = signed_in(browser, centre, ADMIN, "/")
     now = desk.get_by_test_id("now")
@@ -104,7 +104,7 @@ def test_an_agent_hangs_up_on_the_page(centre: Centre, browser):
     from playwright.sync_api import expect
 
     queue = centre.queue()
-    agent = centre.agent(queue)
+    agent = centre.agent(queue, password=PASSWORD)
     desk = signed_in(browser, centre, agent.username, "/agent/")
     call = centre.call_in(queue)
     now = desk.get_by_test_id("now")
@@ -122,7 +122,7 @@ def test_the_wallboard_shows_who_waits_and_an_agent_sees_no_wallboard(centre: Ce
     from playwright.sync_api import expect
 
     queue = centre.queue()
-    agent = centre.agent(queue, presence="break")
+    agent = centre.agent(queue, presence="break", password=PASSWORD)
     board = signed_in(browser, centre, ADMIN, "/")
     call = centre.call_in(queue)
     card = board.locator(f"[data-testid=queue][data-queue={queue.slug}]")

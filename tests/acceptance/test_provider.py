@@ -51,7 +51,7 @@ def test_no_event_ever_comes(centre: Centre):
     centre.agent(held)
     calls = [centre.call_in(direct), centre.call_in(held, talk=0.6)]
     centre.until_engaged(agent, "on_call", seconds=6)
-    told = centre.over(*calls)
+    told = centre.over(*calls, legs=False)  # the callee's end may be asked for much later
     assert [call["status"] for call in told] == ["completed", "completed"]
     assert told[0]["connected_is_estimated"] is False
 

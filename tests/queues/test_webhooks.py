@@ -13,9 +13,10 @@ from psycopg_pool import PoolTimeout
 
 from agents.models import Agent
 from callcenter.sautikit import signature
-from queues import arrivals, links
+from queues import arrivals, links, reconcile
 from queues.models import CallEvent, Leg, Offer, QueuedCall, WebhookEvent
 from queues.routing import match
+from queues.scene import Contended
 from tests.factories import CALLER, LINE, T0, make_agent, make_menu, make_queue, make_waiting
 
 from .telephone import TOKEN, actions, agent_leg, argument, the_call, the_offer, verbs
@@ -525,6 +526,34 @@ class TestTheDatabaseIsAway:
 
     def test_an_event_is_503_so_that_the_sender_tries_again(self, phone, away):
         assert phone.post(EVENTS, event("call.completed"), as_json=True).status_code == 503
+
+    def test_one_that_is_to_be_quarantined_is_503_as_well(self, phone, away, settings):
+        settings.SAUTIKIT_SIGNING_SECRETS = [SECRET]
+        header = {signature.HEADER: signature.sign("other", b"", 1)}
+        assert phone.post(EVENTS, event("call.completed"), as_json=True, **header).status_code == (
+            503
+        )
+
+    def test_an_event_of_a_call_that_stayed_locked_is_503_and_handled_when_it_comes_again(
+        self, phone, queue, settings, monkeypatch
+    ):
+        settings.SAUTIKIT_SIGNING_SECRETS = [SECRET]
+        phone.post(INBOUND, FIRST)
+        body = urlencode({"kind": "call.completed", "event_id": "e-1", "call_id": CUSTOMER})
+        header = {signature.HEADER: signature.sign(SECRET, body.encode(), int(time.time()))}
+
+        def send():
+            form = "application/x-www-form-urlencoded"
+            return phone.client.generic("POST", EVENTS, body, form, headers=header).status_code
+
+        def locked(*args, **kwargs):
+            raise Contended("x")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reconcile, "observe", locked)
+            assert send() == 503
+        assert send() == 200
+        assert the_call().state == "abandoned"
 
     def test_a_caller_who_comes_back_is_served_as_new(self, phone, queue):
         reply = phone.post(f"{INBOUND}&resume=1", FIRST)
