@@ -7,8 +7,10 @@ at which each request began to arrive; both read the clock of this machine.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import redis
@@ -34,6 +36,11 @@ _OFFERED = """
 SELECT replace(l.id::text, '-', ''), extract(epoch FROM pg_xact_commit_timestamp(e.xmin))::float8
 FROM queues_leg l JOIN queues_callevent e ON e.offer_id = l.offer_id AND e.kind = 'offered'
 WHERE e.at >= to_timestamp(%s) AND l.is_placed_by_us
+"""
+
+_ENDS = """
+SELECT state, count(*) FROM queues_queuedcall WHERE arrived_at >= to_timestamp(%s)
+GROUP BY state ORDER BY 2 DESC
 """
 
 
@@ -107,6 +114,15 @@ def under_load(house: House, since: float) -> str:
     )
 
 
+def ends(house: House, since: float) -> str:
+    """Say how the calls ended that arrived during the load of row 1."""
+    with psycopg.connect(house.database_url, autocommit=True) as database:
+        states = database.execute(_ENDS, [since]).fetchall()
+    problems = get(f"{house.simulator_url}/_sim/health")["problems"]
+    told = ", ".join(f"{count} {state}" for state, count in states)
+    return f"calls: {told}; problems seen by the simulator: {problems}"
+
+
 def _arrivals(simulator: str, since: float) -> dict[str, float]:
     """When the first request for each leg arrived, by our own key."""
     receipts = get(f"{simulator}/_sim/posts?brief=1&edge=none&since={since}")["receipts"]
@@ -154,7 +170,7 @@ def _raw(house: House) -> list[float]:
     for number in range(SAMPLES):
         sent[f"raw{number}"] = time.time()
         server.lpush(key, f"raw{number}")
-        time.sleep(PAUSE)
+        time.sleep(PAUSE / 2)
     time.sleep(0.3)
     house.end(child)
     arrived = _arrivals(house.simulator_url, began)
@@ -163,17 +179,14 @@ def _raw(house: House) -> list[float]:
 
 def main() -> None:
     """The other process: what comes out of the list is posted, to be refused and booked."""
-    import os
-
     key = os.environ["BENCH_BELL"]
-    server = redis.Redis.from_url(os.environ["REDIS_URL"])
+    server: Any = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
     url = os.environ["SAUTIKIT_API_BASE_URL"] + "/v1/calls"
     authorization = {"Authorization": f"Bearer {os.environ['SAUTIKIT_API_KEY']}"}
     with requests.Session() as session:
         server.set(f"{key}-ready", 1)
         while True:
-            found = server.brpop([key])
-            name = found[1].decode() if isinstance(found, list | tuple) else ""
+            _, name = server.brpop([key])
             body = {"from": "nobody", "to": ["nobody"]}
             headers = {**authorization, "Idempotency-Key": name}
             session.post(url, json=body, headers=headers, timeout=5)

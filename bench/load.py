@@ -6,7 +6,7 @@ The product and the raw server take turns, so that what else the machine does me
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from bench.raw import WARM, Heard, Player
 RATE = 10.0
 VOICE = {"ringing", "answered", "digits", "redirect", "dial_completed", "completed"}
 TOO_SLOW = 500.0  # ms, the p99 at which a rate is no longer served
-FIRST, FACTOR, STEP_SECONDS = 15.0, 1.4, 5.0
+FIRST, FACTOR, STEP_SECONDS = 15.0, 1.4, 4.0
 
 
 @dataclass
@@ -41,7 +41,12 @@ class Load:
         """Whether this rate is still within the bar, with as many ends as beginnings."""
         enough = self.mix["ringing"] >= 0.8 * self.rate * self.heard.seconds
         enough = enough and self.mix["completed"] >= 0.8 * self.mix["ringing"]
-        return enough and not self.unanswered and self.heard.at(0.99) <= TOO_SLOW
+        return (
+            enough
+            and not self.unanswered
+            and not self.heard.errors
+            and self.heard.at(0.99) <= TOO_SLOW
+        )
 
 
 class Costs:
@@ -49,7 +54,7 @@ class Costs:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._used: Counter[str] = Counter()
+        self._used: dict[str, float] = defaultdict(float)
 
     def __enter__(self) -> None:
         self._before = rest.cpu(rest.families(self._house.all_processes))
@@ -59,9 +64,12 @@ class Costs:
         for name, seconds in after.items():
             self._used[name] += seconds - self._before.get(name, 0.0)
 
+    def _ranked(self) -> list[tuple[str, float]]:
+        return sorted(self._used.items(), key=lambda item: -item[1])
+
     def each(self, calls: int) -> str:
         """Say how many milliseconds of each process went into one of so many calls."""
-        ms = {name: 1000 * used / calls for name, used in self._used.most_common()}
+        ms = {name: 1000 * used / calls for name, used in self._ranked()}
         parts = ", ".join(f"{name} {one:.0f}" for name, one in ms.items() if one >= 0.5)
         return f"{sum(ms.values()):.0f} ms ({parts})"
 
@@ -94,7 +102,9 @@ class Callers:
         self.house.check()
         voice = [post["ms"] for post in posts if post["edge"] in VOICE]
         sent = [post for post in posts if post["edge"] != "wait_url"]
-        heard = Heard(voice, len(sent), sum(p["status"] != 200 for p in sent), ended - began)
+        heard = Heard(
+            voice, len(sent), sum(not 200 <= p["status"] < 300 for p in sent), ended - began
+        )
         unanswered = sum(not post["status"] for post in posts)
         heard.calls = self.set(0) - placed
         by_edge: dict[str, list[float]] = {}
@@ -143,7 +153,9 @@ def at_ten(callers: Callers, raw: Player, seconds: float) -> list[Row]:
         f"processor time a call: {costs.each(sum(load.calls for load in loads))}",
         f"the same, raw: {raw_costs.each(sum(heard.calls for heard in raws))}",
     ]
-    problems = sum(load.unanswered for load in loads)
+    problems = sum(load.unanswered + load.heard.errors for load in loads)
+    if problems:
+        notes.append(f"{problems} webhooks were not answered, or not with 2xx")
     return [
         Row(
             "1 voice p50 at 10 calls/s", f"{p50:.1f} ms", "<= 20 ms, <= 3 x raw",

@@ -128,7 +128,8 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [path("raw", view), path("ready", ready)]
-_pages: Any = WSGIMiddleware(get_wsgi_application(), workers=8)
+_wsgi: Any = get_wsgi_application()
+_pages: Any = WSGIMiddleware(_wsgi, workers=int(os.environ.get("WEB_THREADS", "8")))
 Message = MutableMapping[str, Any]
 
 

@@ -131,8 +131,13 @@ class MenuAdmin(ModelAdmin):
 class EventInline(ViewOnly, TabularInline):
     model = CallEvent
     extra = 0
-    fields = ["at", "kind", "source", "detail"]
+    fields = ["moment", "kind", "source", "detail"]
+    readonly_fields = ["moment"]
     verbose_name_plural = "Timeline"
+
+    @admin.display(description="At")
+    def moment(self, event: CallEvent) -> str:
+        return f"{timezone.localtime(event.at):%H:%M:%S.%f}"[:-3]
 
 
 class OfferInline(ViewOnly, TabularInline):

@@ -31,10 +31,19 @@ def direct_and_held(centre: Centre) -> None:
     [
         {"encoding": "json", "after_dial": "continue", "event_envelope": "B"},
         {"encoding": "seed", "conference_events_to": "first"},
-        {"encoding": "form", "after_dial": "dial_completed", "conference_events_to": "all"},
-        {"after_room": "hangup", "dial_status_fields": True, "event_envelope": "C"},
-        {"dial_records": False, "dial_status_fields": True, "answered_state": "Active"},
-        {"redirect_moves_voice_url": True, "client_request_id_query": "second_mark"},
+        {
+            "after_dial": "dial_completed",
+            "conference_events_to": "all",
+            "redirect_moves_voice_url": True,
+            "client_request_id_query": "second_mark",
+        },
+        {
+            "after_room": "hangup",
+            "dial_records": False,
+            "dial_status_fields": True,
+            "answered_state": "Active",
+            "event_envelope": "C",
+        },
     ],
     ids=lambda switches: ",".join(f"{name}={value}" for name, value in switches.items()),
 )
@@ -72,8 +81,8 @@ def test_a_long_talk_without_any_evidence_is_taken_for_one(centre: Centre):
     centre.switch(dial_records=False)
     queue = centre.queue()
     agent = centre.agent(queue)
-    call = centre.call_in(queue, talk=16)
-    centre.until_engaged(agent, "on_call", seconds=18)
+    call = centre.call_in(queue, talk=22)
+    centre.until_engaged(agent, "on_call", seconds=20)
     [told] = centre.over(call, seconds=30)
     assert (told["status"], told["connected_is_estimated"]) == ("completed", True)
 

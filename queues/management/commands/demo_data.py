@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 from django.utils import timezone
@@ -84,8 +84,6 @@ class Command(BaseCommand):
             user.set_password(PASSWORD)
             user.save()
         user.groups.add(Group.objects.get(name=SUPERVISORS))
-        # The demo's supervisor sees all of the admin; a real one does not manage staff.
-        user.user_permissions.set(Permission.objects.filter(codename="view_user"))
 
     def _queue(self, row: dict[str, Any]) -> Queue:
         number = row.pop("number")
