@@ -129,7 +129,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [path("raw", view), path("ready", ready)]
 _wsgi: Any = get_wsgi_application()
-_pages: Any = WSGIMiddleware(_wsgi, workers=int(os.environ.get("WEB_THREADS", "8")))
+_pages: Any = WSGIMiddleware(_wsgi, workers=int(os.environ.get("WEB_THREADS", "4")))
 Message = MutableMapping[str, Any]
 
 

@@ -20,7 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _streams: Any = get_asgi_application()
 _wsgi: Any = wsgi_application
-_pages: Any = WSGIMiddleware(_wsgi, workers=int(os.environ.get("WEB_THREADS", "8")))
+_pages: Any = WSGIMiddleware(_wsgi, workers=int(os.environ.get("WEB_THREADS", "4")))
 
 
 async def application(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from django.db import connection
 
 from callcenter.ids import new_id
+from callcenter.rows import from_row
 from callcenter.sautikit.callbacks import event_key
-from queues.models import QueuedCall, WebhookEvent
+from queues.models import Leg, QueuedCall, WebhookEvent
 
 log = logging.getLogger(__name__)
 KEEP_FOR = timedelta(days=7)
@@ -27,20 +28,29 @@ ON CONFLICT (key) DO UPDATE SET repeats = queues_webhookevent.repeats + 1
 RETURNING xmax = 0
 """
 
-# The same, together with the leg that an event names.
-_STORE_WITH_LEG = """
+# The same, together with the leg that an event names: stored unless there is more to do first.
+_STORE_UNLESS_NEWS = """
 WITH leg AS (
-    SELECT id, call_id FROM queues_leg
-    WHERE session_id = ANY(%s) OR provider_id = ANY(%s) OR id = %s LIMIT 1
+    SELECT * FROM queues_leg
+    WHERE session_id = ANY(%(handles)s) OR provider_id = ANY(%(handles)s) OR id = %(label)s LIMIT 1
+), news AS (
+    SELECT EXISTS (SELECT 1 FROM leg WHERE ended_at IS NULL AND (%(is_end)s
+        OR (%(is_answer)s AND answered_at IS NULL AND role = 'agent'))) AS told
 ), stored AS (
     INSERT INTO queues_webhookevent
         (id, key, endpoint, kind, verdict, note, call_id, body, repeats, received_at, handled_at)
-    VALUES (%s, %s, %s, %s, %s, %s, (SELECT call_id FROM leg), %s, 0, %s, %s)
+    SELECT %(id)s, %(key)s, %(endpoint)s, %(kind)s, %(verdict)s, %(note)s,
+        (SELECT call_id FROM leg), %(body)s, 0, %(at)s, %(at)s
+    WHERE %(is_hint)s OR (EXISTS (SELECT 1 FROM leg) AND NOT (SELECT told FROM news))
     ON CONFLICT (key) DO UPDATE SET repeats = queues_webhookevent.repeats + 1
     RETURNING xmax = 0 AS is_new
+), answered AS (
+    UPDATE queues_leg SET state = 'answered', answered_at = %(at)s
+    WHERE id = (SELECT id FROM leg) AND %(is_answer)s AND NOT %(is_hint)s
+    AND role = 'customer' AND answered_at IS NULL AND ended_at IS NULL
 )
-SELECT stored.is_new, l.state, l.answered_at
-FROM stored LEFT JOIN queues_leg l ON l.id = (SELECT id FROM leg)
+SELECT (SELECT told FROM news), (SELECT is_new FROM stored), leg.*
+FROM (SELECT 1) AS one LEFT JOIN leg ON true
 """
 _STORE_IF_OVER = """
 INSERT INTO queues_webhookevent
@@ -50,6 +60,15 @@ FROM queues_queuedcall c WHERE c.id = %s AND c.ended_at IS NOT NULL AND c.offer_
 ON CONFLICT (key) DO UPDATE SET repeats = queues_webhookevent.repeats + 1
 RETURNING xmax = 0
 """
+
+
+@dataclass(frozen=True)
+class LegNews:
+    """What an event is about: the leg (None: none of ours), and whether it says something new."""
+
+    leg: Leg | None
+    is_news: bool
+    is_first: bool
 
 
 @dataclass
@@ -85,20 +104,25 @@ class Arrival:
         values.insert(6, call.pk if call else None)
         return _STORE, values
 
-    def store_with_leg(
-        self, handles: Sequence[str], label: uuid.UUID | None
-    ) -> tuple[bool, str | None, datetime | None]:
-        """Keep this request, and find the leg it names, in one statement.
+    def store_unless_news(
+        self, handles: Sequence[str], label: uuid.UUID | None, *, is_end: bool, is_answer: bool
+    ) -> LegNews:
+        """Find the leg that an event names; keep the event if it says nothing new of it.
 
-        Returns whether it is the first of its kind, the leg's state (None: no leg of ours), and
-        when the leg was answered.
+        One statement, because most events tell what a voice edge told already. A hint is kept
+        in any case. That a customer's leg is up is written down on the way.
         """
-        known = list(handles)
+        names = ["id", "key", "endpoint", "kind", "verdict", "note", "body", "at"]
+        values = dict(zip(names, self._values(""), strict=False))
+        values |= {"handles": list(handles), "label": label, "is_end": is_end}
+        values |= {"is_answer": is_answer, "is_hint": self.verdict == WebhookEvent.Verdict.HINT}
         with connection.cursor() as cursor:
-            cursor.execute(_STORE_WITH_LEG, [known, known, label, *self._values("")])
-            is_new, state, answered_at = cursor.fetchone()
-        self.is_new = bool(is_new)
-        return self.is_new, state, answered_at
+            cursor.execute(_STORE_UNLESS_NEWS, values)
+            is_news, is_first, *columns = cursor.fetchone()
+            names = [column.name for column in cursor.description or ()][2:]
+        row = dict(zip(names, columns, strict=True))
+        leg = from_row(Leg, row) if row["id"] else None
+        return LegNews(leg, bool(is_news), bool(is_first))
 
     def store_if_over(self, call_pk: uuid.UUID, *, about: str) -> bool:
         """Keep this request if its call has ended, so that nothing is left to do; say whether."""

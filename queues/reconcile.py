@@ -12,6 +12,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from callcenter.sautikit import errors, phone
@@ -223,10 +224,20 @@ def ask_handle(handle: str, *, at: datetime) -> None:
         take_record(leg, record, at=at, source="record")
 
 
+# By hand: it runs for nearly every webhook, and building it anew costs more than running it.
+_BY_HANDLES = """
+SELECT * FROM queues_leg
+WHERE session_id = ANY(%s) OR provider_id = ANY(%s) OR id = %s LIMIT 1
+"""
+
+
 def leg_by_handles(handles: list[str] | tuple[str, ...], label: str = "") -> Leg | None:
-    """Return the leg known by any of these handles, or by our own label; its call with it."""
-    legs = Leg.objects.select_related("call", "offer")
-    return legs.by_handles(handles, label).first() if handles or label else None
+    """Return the leg known by any of these handles, or by our own label, or None."""
+    known = list(handles)
+    if not known and not label:
+        return None
+    found = Leg.objects.raw(_BY_HANDLES, [known, known, our_label(label)])
+    return next(iter(found), None)
 
 
 def our_label(label: str) -> uuid.UUID | None:
@@ -248,10 +259,12 @@ def adopt(
     if direction != "outbound" or not party or not handles:
         return None
     recent = Offer.objects.filter(
-        kind=Offer.Kind.DIRECT, created_at__gte=at - timedelta(hours=4), legs=None
+        Q(ended_at=None) | Q(ended_at__gte=at - timedelta(seconds=60)),
+        kind=Offer.Kind.DIRECT,
+        created_at__gte=at - timedelta(hours=4),
+        legs=None,
     ).select_related("agent", "call")
-    candidates = recent.open() | recent.filter(ended_at__gte=at - timedelta(seconds=60))
-    for offer in candidates.order_by("-created_at")[:50]:
+    for offer in recent.order_by("-created_at")[:50]:
         if phone.same_party(offer.agent.destination, party) and (
             not line or phone.same_party(offer.call.line, line)
         ):
@@ -262,21 +275,24 @@ def adopt(
 def _adopted(offer: Offer, handles: tuple[str, ...], at: datetime) -> Leg:
     session = next((handle for handle in handles if handle.startswith("HD_")), None)
     other = next((handle for handle in handles if handle != session), None)
-    leg, _ = Leg.objects.get_or_create(
-        **({"session_id": session} if session else {"provider_id": other}),
-        defaults={
-            "provider_id": other,
-            "call": offer.call,
-            "offer": offer,
-            "role": Leg.Role.AGENT,
-            "state": Leg.State.RINGING,
-            "party": offer.agent.destination,
-            "line": offer.call.line,
-            "planned_at": offer.created_at,
-            "placed_at": offer.created_at,
-            "ask_at": at + ASK_AGAIN,
-        },
+    leg = Leg(
+        call=offer.call,
+        offer=offer,
+        role=Leg.Role.AGENT,
+        state=Leg.State.RINGING,
+        party=offer.agent.destination,
+        line=offer.call.line,
+        session_id=session,
+        provider_id=other,
+        planned_at=offer.created_at,
+        placed_at=offer.created_at,
+        ask_at=at + ASK_AGAIN,
     )
+    try:
+        with transaction.atomic():
+            leg.save(force_insert=True)
+    except IntegrityError:  # somebody was quicker
+        leg = leg_by_handles(handles) or leg
     return leg
 
 

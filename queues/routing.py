@@ -19,6 +19,7 @@ from django.db.models.functions import Random
 from django.utils import timezone
 
 from agents.models import Agent, AgentQuerySet, Presence
+from callcenter.rows import from_row
 from queues import offers, provider
 from queues.models import Offer, Queue, QueuedCall
 from queues.models.queue import Strategy
@@ -75,7 +76,7 @@ def offer_next(at: datetime) -> tuple[Offer | None, bool]:
     for head in heads:
         has_more = head.pop("has_more")
         try:
-            offer = _offer_head(Queue.from_db("default", list(head), list(head.values())), at)
+            offer = _offer_head(from_row(Queue, head), at)
         except OperationalError:  # the head stayed locked: the sweep comes back to it
             offer = None
         if offer:

@@ -303,10 +303,21 @@ def events(post: Post) -> None:
     arrival = post.arrival
     notice = parse_notice(arrival.headers, arrival.fields)
     arrival.kind = notice.kind
+    told = arrival.store_unless_news(
+        notice.handles,
+        reconcile.our_label(notice.client_request_id),
+        is_end=notice.outcome.is_final,
+        is_answer=notice.outcome is Outcome.ANSWERED,
+    )
     if arrival.verdict == WebhookEvent.Verdict.HINT:
-        _hint(arrival, notice)
-        return
-    leg = reconcile.leg_by_handles(notice.handles, notice.client_request_id)
+        if told.is_first and notice.handles and (told.is_news or told.leg is None):
+            bell.ring("ask_handle", notice.handles[0])
+    elif told.leg is None or told.is_news:
+        _news(arrival, notice, told.leg)
+
+
+def _news(arrival: Arrival, notice: CallNotice, leg: Leg | None) -> None:
+    """Take in what a trusted event says; an unknown leg may be that of a direct dial."""
     if leg is None and notice.direction == "outbound":
         leg = reconcile.adopt(
             notice.handles, notice.from_, notice.to, notice.direction, at=arrival.at
@@ -324,18 +335,6 @@ def events(post: Post) -> None:
         ended_at=notice.ended_at,
         arrival=arrival,
     )
-
-
-def _hint(arrival: Arrival, notice: CallNotice) -> None:
-    """An unsigned event makes us ask, if it says something that we do not believe already."""
-    is_first, state, answered_at = arrival.store_with_leg(
-        notice.handles, reconcile.our_label(notice.client_request_id)
-    )
-    if not is_first or not notice.handles or state == Leg.State.ENDED:
-        return
-    tells_answer = notice.outcome is Outcome.ANSWERED and answered_at is None
-    if state is None or notice.outcome.is_final or tells_answer:
-        bell.ring("ask_handle", notice.handles[0])
 
 
 @login_not_required

@@ -100,7 +100,6 @@ class Queue(models.Model):
     def __str__(self) -> str:
         return self.name
 
-
     def clean(self) -> None:
         """Refuse what could not be said to a caller, and the slug of another queue."""
         check_heard(self)

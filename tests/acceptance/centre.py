@@ -245,9 +245,9 @@ class Centre:
             )[-1]
         )
 
-    def _picture(self) -> str:
+    def _picture(self, *calls: dict[str, Any]) -> str:
         """How things stand, for the reader of a failure."""
-        told = []
+        told = [str(call) for call in calls]
         for call in self.live():
             told.append(f"live: {call}")
             told += [f"  {event}" for event in self.call(call["id"])["timeline"]]
@@ -308,38 +308,41 @@ class Centre:
 
     def compare(self, call: dict[str, Any]) -> None:
         """The product's book of one call says what the provider's says."""
-        picture = f"{call}\n{self._picture()}"
         customer = next(leg for leg in call["legs"] if leg["role"] == "customer")
         ends = [one["kind"] for one in call["timeline"] if one["kind"] in FINAL]
         corrected = [one for one in call["timeline"] if one["kind"] == "corrected"]
-        assert call["status"] in FINAL, picture
-        assert len(ends) == 1, picture
-        assert corrected or ends == [call["status"]], picture
+        assert call["status"] in FINAL, self._picture(call)
+        assert len(ends) == 1, self._picture(call)
+        assert corrected or ends == [call["status"]], self._picture(call)
         talks = self.talks(customer["session_id"])
         if call["status"] != "completed":
-            assert talks == [], picture
-            assert call["connected_at"] is None, picture
+            assert talks == [], self._picture(call)
+            assert call["connected_at"] is None, self._picture(call)
         else:
-            assert len(talks) == 1, picture
+            assert len(talks) == 1, self._picture(call)
             destination = self.state(self._named(call["agent"]))["destination"]
             assert {talks[0]["agent"], talks[0]["caller"]} == {customer["party"], destination}
             tolerance = 60 if call["connected_is_estimated"] else CLOSE
-            assert abs(at(call["connected_at"]) - talks[0]["began_at"]) < tolerance, picture
-            assert abs(at(call["ended_at"]) - talks[0]["ended_at"]) < CLOSE, picture
+            assert abs(at(call["connected_at"]) - talks[0]["began_at"]) < tolerance, self._picture(
+                call
+            )
+            assert abs(at(call["ended_at"]) - talks[0]["ended_at"]) < CLOSE, self._picture(call)
 
     def _compare_legs(self, call: dict[str, Any]) -> None:
         """Each leg that has a record ended here when it ended there, as what it was."""
-        picture = f"{call}\n{self._picture()}"
         known = {leg["session_id"]: leg for leg in call["legs"]}
         for handle, leg in known.items():
             if handle is None:
                 continue
             true = self.story(handle)
-            assert true["ended_at"], picture
+            assert true["ended_at"], self._picture(call)
             late = at(leg["ended_at"]) - true["ended_at"]
-            assert -CLOSE < late < CLOSE, f"leg {leg} ended {late:+.1f} s late\n{picture}"
+            assert -CLOSE < late < CLOSE, (
+                f"leg {leg} ended {late:+.1f} s late\n{self._picture(call)}"
+            )
             if leg["role"] == "agent" or leg["answered_at"]:
-                assert bool(leg["answered_at"]) == bool(true["answered_at"]), f"{leg}\n{picture}"
+                was_answered = bool(true["answered_at"])
+                assert bool(leg["answered_at"]) == was_answered, self._picture(call)
 
     def _named(self, username: str) -> Agent:
         return next(agent for agent in self.agents if agent.username == username)

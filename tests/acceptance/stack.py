@@ -117,6 +117,7 @@ class WholeStack(launch.Stack):
             "port": urlsplit(self.simulator_url).port,
             "api_key": self._for_manage["SAUTIKIT_API_KEY"],
             "speed": SPEED,
+            "answer_delay": 0.05,
             "keep_finished": 0,
             "default_phone": {"action": "fail"},  # every phone that rings was told how
             "numbers": [
