@@ -11,7 +11,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from callcenter import bell
-from callcenter.sautikit.callbacks import Outcome, VoiceCallback, normalise_status
+from callcenter.sautikit.callbacks import Outcome, VoiceCallback
 from queues import calls, documents, offers, reconcile
 from queues.inbox import Arrival
 from queues.models import Leg, Offer, QueuedCall
@@ -39,9 +39,7 @@ def voice(
         opened.keep(arrival, about=f":{offer_pk}:{timed_out}")
         legs = Q(offer_id=offer_pk, role=Leg.Role.AGENT, is_placed_by_us=True)
         if callback.is_end:
-            outcome = normalise_status(callback.state.value, callback.hangup_cause)
-            final = outcome if outcome.is_final else Outcome.COMPLETED
-            _ended(opened, legs, offer_pk, final)
+            _ended(opened, legs, offer_pk, reconcile.end_of(callback))
             return None
         answered(legs, callback, at)
         offer = opened.offer

@@ -106,10 +106,17 @@ def hold(scene: Scene) -> str:
     return document
 
 
-def after_dial(scene: Scene, *, answered: bool, talked: timedelta | None = None) -> str:
+def after_dial(
+    scene: Scene,
+    *,
+    answered: bool,
+    talked: timedelta | None = None,
+    outcome: Outcome = Outcome.UNKNOWN,
+) -> str:
     """Answer a customer whose dial (or stay in the room) is over, by the call's state.
 
-    `answered` is what the provider said in passing, `talked` for how long.
+    `answered`, `talked` for how long, and the dial's `outcome` are what the provider said in
+    passing, if it did.
     """
     call = scene.call
     acknowledge(call)
@@ -120,14 +127,16 @@ def after_dial(scene: Scene, *, answered: bool, talked: timedelta | None = None)
     if call.state == State.CONNECTED:
         finish(scene, reason="dial over")
     if call.is_final:
-        return documents.goodbye(call)
+        return documents.after_the_end(call)
     offer = scene.offer
     if offer and offer.kind == Offer.Kind.DIRECT and call.state == State.OFFERED:
-        return _direct_dial_failed(scene, offer)
+        return _direct_dial_failed(scene, offer, outcome)
     if call.state == State.OFFERED and not call.is_inbound and offer is None:
         end(scene, State.FAILED, reason="agent not reached")
         return documents.apology(call)
-    if call.state == State.WAITING and call.offerable_from and call.offerable_from > scene.at:
+    laps = call.queue is not None and routing.holds_by_laps(call.queue)
+    not_seen = call.offerable_from is not None and call.offerable_from > scene.at
+    if call.state == State.WAITING and not_seen and not laps:
         return call.document  # answered with the room already, and not yet seen in it
     if call.state in {State.WAITING, State.OFFERED}:
         return hold(scene)
@@ -143,9 +152,9 @@ def _lap_dial(scene: Scene) -> str:
     return hold(scene) if queue is None else _dial_picked(scene, agent, queue)
 
 
-def _direct_dial_failed(scene: Scene, offer: Offer) -> str:
+def _direct_dial_failed(scene: Scene, offer: Offer, outcome: Outcome) -> str:
     """No evidence of an answer: back to the line, or an apology to a contact whom we called."""
-    not_answered(scene, Offer.State.NO_ANSWER)
+    not_answered(scene, _OFFER_END.get(outcome, Offer.State.NO_ANSWER))
     if scene.call.is_final:
         return documents.apology(scene.call)
     # The provider is asked: an answer that left no trace is corrected by its record.

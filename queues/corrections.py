@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from agents.models import Engagement
+from agents.models import Engagement, HoldOff
 from callcenter import bell
 from callcenter.transitions import StaleTransition
 from queues import calls, offers
@@ -58,6 +58,20 @@ def to_completed(
     if was == State.WAITING:
         calls.hang_up_customer(scene)
     bell.ring("route")
+
+
+def to_busy(scene: Scene, offer: Offer) -> None:
+    """The provider's record shows that an agent taken for absent was busy: no strike, 30 s."""
+    agent = offer.agent
+    is_own = agent.hold_off_reason == HoldOff.NO_ANSWER and agent.engagement == Engagement.IDLE
+    if offer.kind != Offer.Kind.DIRECT or offer.state != Offer.State.NO_ANSWER or not is_own:
+        return
+    until = (offer.ended_at or scene.at) + timedelta(seconds=offers.HOLD_OFF_SECONDS[HoldOff.BUSY])
+    Offer.objects.filter(pk=offer.pk).update(state=Offer.State.BUSY)
+    type(agent).objects.filter(pk=agent.pk, hold_off_reason=HoldOff.NO_ANSWER).update(
+        hold_off_until=until, hold_off_reason=HoldOff.BUSY, strikes=max(0, agent.strikes - 1)
+    )
+    scene.note("corrected", offer=offer, was=Offer.State.NO_ANSWER, agent=agent.name)
 
 
 def to_abandoned(scene: Scene, offer: Offer) -> None:

@@ -144,12 +144,14 @@ def _try_again(leg: Leg, error: errors.Unavailable, at: datetime) -> None:
 def _refused(leg: Leg, error: errors.SautikitError, at: datetime) -> None:
     """The provider will not place this leg: the agent cannot be reached, or the call has failed."""
     log.warning("leg to %s was refused: %s", phone.masked(leg.party), error)
-    if phone.is_sip(leg.party) and isinstance(error, errors.BadShape):
+    is_shape = isinstance(error, errors.BadShape) and "from" not in error.code
+    if phone.is_sip(leg.party) and is_shape:
         provider.learn(provider.SIP_TO_REFUSED, True, at=at)
         alerts.raise_alert(
             "provider",
             "sip_to_refused",
-            "Sautikit refuses to call SIP addresses; SIP agents take direct calls only.", at=at,
+            "Sautikit refuses to call SIP addresses: SIP agents take direct calls only. To have it "
+            "tried again, delete the provider fact sip_to_refused in the admin.", at=at,
         )  # fmt: skip
     else:
         text = f"Sautikit refused a call to {phone.masked(leg.party)}: {error}"

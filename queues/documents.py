@@ -172,6 +172,11 @@ def goodbye(call: QueuedCall) -> str:
     return farewell("Thank you for calling. Goodbye.", _language(call))
 
 
+def after_the_end(call: QueuedCall) -> str:
+    """End the leg of a customer whose call is over: served, or not."""
+    return goodbye(call) if call.state == QueuedCall.State.COMPLETED else apology(call)
+
+
 def apology(call: QueuedCall | None = None) -> str:
     """End a call that we cannot serve."""
     language = _language(call) if call else DEFAULT_LANGUAGE

@@ -57,6 +57,8 @@ def end_of(callback: VoiceCallback) -> Outcome:
     """
     outcome = normalise_status(callback.state.value, callback.hangup_cause)
     if not outcome.is_final or outcome is Outcome.COMPLETED:
+        if normalise_status(callback.hangup_cause) is Outcome.FAILED:
+            return Outcome.FAILED
         return unreached(callback.hangup_cause) or Outcome.COMPLETED
     return outcome
 
@@ -106,6 +108,8 @@ def _end(
     if newly_answered and leg.answered_at:
         _tell_agent_answered(opened, leg, leg.answered_at, ended_at=ended_at)
     if ended_now and offer.is_final and not leg.answered_at:
+        if outcome is Outcome.BUSY:
+            corrections.to_busy(opened, offer)
         corrections.to_abandoned(opened, offer)
     elif ended_now:
         calls.agent_ended(opened, offer, outcome=outcome, ended_at=ended_at)

@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Count, Exists, F, Max, Q, Sum
+from django.db.models import Count, Exists, F, Max, Q, QuerySet, Sum
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Random
 from django.utils import timezone
@@ -161,6 +161,13 @@ def claim_for_arrival(queue: Queue, at: datetime) -> Agent | None:
     return claim_agent(queue, at, for_room=False, unless_waiting=True)
 
 
+def claim_for_lap(call: QueuedCall, queue: Queue, at: datetime) -> Agent | None:
+    """Lock an agent for a caller whose lap of music is over, unless somebody waits ahead."""
+    if _ahead(call).filter(state=QueuedCall.State.WAITING).exists():
+        return None
+    return claim_agent(queue, at, for_room=False)
+
+
 def sip_to_is_refused() -> bool:
     """Whether the provider has refused to call a SIP URI (contract 9, row 30)."""
     return bool(provider.recall_soon(provider.SIP_TO_REFUSED))
@@ -191,7 +198,11 @@ def nobody_signed_in(queue: Queue) -> bool:
 
 def position(call: QueuedCall) -> int:
     """Return a waiting call's place in its line, from 1; those being offered stand in it too."""
-    ahead = QueuedCall.objects.filter(
+    return _ahead(call).count() + 1
+
+
+def _ahead(call: QueuedCall) -> QuerySet[QueuedCall]:
+    return QueuedCall.objects.filter(
         Q(priority__gt=call.priority)
         | Q(priority=call.priority, arrived_at__lt=call.arrived_at)
         | Q(priority=call.priority, arrived_at=call.arrived_at, pk__lt=call.pk),
@@ -199,7 +210,6 @@ def position(call: QueuedCall) -> int:
         direction=QueuedCall.Direction.INBOUND,
         state__in=[QueuedCall.State.WAITING, QueuedCall.State.OFFERED],
     )
-    return ahead.count() + 1
 
 
 _EXPLANATION = """

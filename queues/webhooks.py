@@ -15,6 +15,7 @@ from callcenter.sautikit.callbacks import (
     Outcome,
     State,
     VoiceCallback,
+    normalise_status,
     parse_conference,
     parse_notice,
 )
@@ -137,19 +138,24 @@ def _after_dial(call: QueuedCall, callback: VoiceCallback, post: Post) -> str | 
     if call.is_final:
         customer = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER, ended_at=None)
         post.arrival.store(call)
-        return documents.goodbye(call) if customer.exists() else None
+        return documents.after_the_end(call) if customer.exists() else None
     talked = callback.dial_duration_seconds or 0
     answered = talked > 0 or callback.dial_status in {"answered", "completed"}
     laps = call.queue is not None and call.state == QueuedCall.State.WAITING
     pick = None
     if laps and call.queue and routing.holds_by_laps(call.queue):
         queue = call.queue
-        pick = lambda: routing.claim_agent(queue, post.at, for_room=False)  # noqa: E731
+        pick = lambda: routing.claim_for_lap(call, queue, post.at)  # noqa: E731
     with scene(call.pk, at=post.at, source=post.arrival.endpoint, pick=pick) as opened:
         opened.keep(post.arrival, about=f":{opened.call.step}")
         if opened.call.state == QueuedCall.State.GREETING:
             return opened.call.document or documents.apology(opened.call)
-        return calls.after_dial(opened, answered=answered, talked=_seconds(talked))
+        return calls.after_dial(
+            opened,
+            answered=answered,
+            talked=_seconds(talked),
+            outcome=normalise_status(callback.dial_status),
+        )
 
 
 def _call_of(post: Post) -> QueuedCall:
@@ -323,7 +329,8 @@ def _news(arrival: Arrival, notice: CallNotice, leg: Leg | None) -> None:
             notice.handles, notice.from_, notice.to, notice.direction, at=arrival.at
         )
     if leg is None or notice.outcome is Outcome.UNKNOWN:
-        arrival.verdict = WebhookEvent.Verdict.UNKNOWN
+        if notice.outcome not in {Outcome.STARTED, Outcome.RINGING}:  # else the first POST follows
+            arrival.verdict = WebhookEvent.Verdict.UNKNOWN
         arrival.store(leg.call if leg else None)
         return
     reconcile.observe(

@@ -68,9 +68,6 @@ def test_a_dial_to_a_busy_phone_holds_the_caller_and_passes_the_agent_over(centr
     assert len(centre.legs_to(busy.destination)) == 1
 
 
-@pytest.mark.xfail(
-    reason="a busy dial is taken for a missed call, unless its record is quicker", strict=False
-)
 @pytest.mark.parametrize("told_by", ["record", "dial status"])
 def test_a_busy_phone_is_no_strike(centre: Centre, told_by: str):
     centre.switch(dial_status_fields=told_by == "dial status", dial_records=told_by == "record")

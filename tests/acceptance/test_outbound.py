@@ -42,10 +42,6 @@ def test_a_contact_who_is_not_reached_frees_the_agent(centre: Centre, answers, s
     assert centre.legs_to(agent.destination) == []
 
 
-@pytest.mark.xfail(
-    reason="`Completed` with a hang-up cause of failure is no_answer, unless the record is quicker",
-    strict=False,
-)
 def test_a_contact_who_does_not_exist_fails(centre: Centre):
     agent = centre.agent(centre.queue(), presence="break")
     centre.set_phone(CONTACT, phone(action="fail"))
@@ -63,10 +59,6 @@ def test_an_agent_who_presses_1_meets_the_contact_in_a_room(centre: Centre):
     assert [leg["kind"] for leg in centre.legs_to(agent.destination)] == ["outbound"]
 
 
-@pytest.mark.xfail(
-    reason="a goodbye instead, where the record of the dial is quicker than `DialCompleted`",
-    strict=False,
-)
 def test_an_agent_who_is_not_there_costs_the_contact_an_apology(centre: Centre):
     queue = centre.queue()
     agent = centre.agent(queue, answers=NEVER)

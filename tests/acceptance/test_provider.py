@@ -126,7 +126,6 @@ def test_signed_webhooks_are_trusted(centre: Centre, which: int):
     assert centre.api("GET", "/api/live/")["webhooks"]["quarantined"] == before
 
 
-@pytest.mark.xfail(reason="`call.started` comes before the first POST and counts as unknown")
 def test_a_signed_event_that_is_quicker_than_its_call_is_not_unknown(centre: Centre):
     centre.switch(signing_secrets=[SECRETS[0]])
     before = centre.api("GET", "/api/live/")["webhooks"]

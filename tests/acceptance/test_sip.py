@@ -82,7 +82,6 @@ def test_where_sip_cannot_be_called_callers_hold_by_laps_that_end_at_the_agent(
     assert [leg["kind"] for leg in centre.legs_to(agent.destination)] == ["dial"]
 
 
-@pytest.mark.xfail(reason="whose lap ends first takes the agent, whoever is ahead in line")
 def test_callers_who_hold_by_laps_are_served_in_order(sip_refused: Centre):
     centre = sip_refused
     centre.switch(play_seconds=20.0)  # two seconds of the clock
