@@ -14,7 +14,7 @@ from django.db import connection
 
 from callcenter.ids import new_id
 from callcenter.rows import from_row
-from callcenter.sautikit.callbacks import event_key
+from callcenter.sautikit.callbacks import Outcome, event_key
 from queues.models import Leg, QueuedCall, WebhookEvent
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,13 @@ WITH leg AS (
     SELECT * FROM queues_leg
     WHERE session_id = ANY(%(handles)s) OR provider_id = ANY(%(handles)s) OR id = %(label)s LIMIT 1
 ), news AS (
-    SELECT EXISTS (SELECT 1 FROM leg WHERE ended_at IS NULL AND (%(is_end)s
-        OR (%(is_answer)s AND answered_at IS NULL AND role = 'agent'))) AS told
+    SELECT EXISTS (
+        SELECT 1 FROM leg JOIN queues_queuedcall c ON c.id = leg.call_id
+        WHERE leg.ended_at IS NULL AND CASE
+            WHEN leg.role = 'customer' OR leg.is_placed_by_us
+            THEN %(is_end)s AND (c.ended_at IS NULL OR c.offer_id IS NOT NULL)
+            ELSE %(is_end)s OR (%(is_answer)s AND leg.answered_at IS NULL) END
+    ) AS told
 ), stored AS (
     INSERT INTO queues_webhookevent
         (id, key, endpoint, kind, verdict, note, call_id, body, repeats, received_at, handled_at)
@@ -47,7 +52,12 @@ WITH leg AS (
 ), answered AS (
     UPDATE queues_leg SET state = 'answered', answered_at = %(at)s
     WHERE id = (SELECT id FROM leg) AND %(is_answer)s AND NOT %(is_hint)s
-    AND role = 'customer' AND answered_at IS NULL AND ended_at IS NULL
+    AND (role = 'customer' OR is_placed_by_us) AND answered_at IS NULL AND ended_at IS NULL
+), ended AS (
+    UPDATE queues_leg SET state = 'ended', outcome = %(outcome)s, ended_at = %(ended_at)s,
+        ask_at = NULL, hang_up_at = NULL
+    WHERE id = (SELECT id FROM leg) AND %(is_end)s AND NOT %(is_hint)s AND ended_at IS NULL
+    AND NOT (SELECT told FROM news)
 )
 SELECT (SELECT told FROM news), (SELECT is_new FROM stored), leg.*
 FROM (SELECT 1) AS one LEFT JOIN leg ON true
@@ -105,17 +115,25 @@ class Arrival:
         return _STORE, values
 
     def store_unless_news(
-        self, handles: Sequence[str], label: uuid.UUID | None, *, is_end: bool, is_answer: bool
+        self,
+        handles: Sequence[str],
+        label: uuid.UUID | None,
+        outcome: Outcome,
+        *,
+        ended_at: datetime | None = None,
     ) -> LegNews:
-        """Find the leg that an event names; keep the event if it says nothing new of it.
+        """Find the leg that an event names; keep the event if its call has nothing to learn of it.
 
-        One statement, because most events tell what a voice edge told already. A hint is kept
-        in any case. That a customer's leg is up is written down on the way.
+        One statement, because most events tell what a voice edge told already. News is an end
+        while the call is open, and an answer behind a direct dial; that another leg is up, or
+        has ended after its call, is written down on the way. A hint is kept in any case.
         """
         names = ["id", "key", "endpoint", "kind", "verdict", "note", "body", "at"]
         values = dict(zip(names, self._values(""), strict=False))
-        values |= {"handles": list(handles), "label": label, "is_end": is_end}
-        values |= {"is_answer": is_answer, "is_hint": self.verdict == WebhookEvent.Verdict.HINT}
+        values |= {"handles": list(handles), "label": label, "outcome": outcome.value}
+        values |= {"is_end": outcome.is_final, "is_answer": outcome is Outcome.ANSWERED}
+        values |= {"is_hint": self.verdict == WebhookEvent.Verdict.HINT}
+        values |= {"ended_at": min(ended_at or self.at, self.at)}
         with connection.cursor() as cursor:
             cursor.execute(_STORE_UNLESS_NEWS, values)
             is_news, is_first, *columns = cursor.fetchone()

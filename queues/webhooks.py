@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from django.contrib.auth.decorators import login_not_required
 from django.db.models import Q
 from django.http import FileResponse, HttpRequest, HttpResponse
 
+from agents.models import Agent
 from callcenter import bell
 from callcenter.sautikit.callbacks import (
     CallNotice,
@@ -77,11 +80,11 @@ def _customer_edge(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         _leg_ended(leg, callback, post)
         return None
     if callback.state is State.DIAL_COMPLETED:
-        return _after_dial(leg.call, callback, post)
+        return _after_dial(leg.call_id, callback, post)
     if callback.digits is not None:
         return ivr.key_pressed(leg.call_id, callback.digits, at=post.at, arrival=post.arrival)
     if _is_resumed(post):
-        return _after_dial(leg.call, callback, post)
+        return _after_dial(leg.call_id, callback, post)
     if callback.state in {State.RINGING, State.NONE}:  # the first POST, repeated
         post.arrival.store(leg.call)
         return "" if leg.call.is_acknowledged else leg.call.document
@@ -112,44 +115,40 @@ def _seconds(count: int) -> timedelta:
 @voice("menu")
 def menu(post: Post, callback: VoiceCallback) -> str | None:
     """The keys of a menu, or none in time."""
-    call = _call_of(post)
+    call_pk = _call_of(post)
     if callback.is_end:
-        _customer_end(call, callback, post)
+        _customer_end(call_pk, callback, post)
         return None
     if callback.state is State.DIAL_COMPLETED or _is_resumed(post):
-        return _after_dial(call, callback, post)
+        return _after_dial(call_pk, callback, post)
     step = post.reference.step if post.reference else None
     return ivr.key_pressed(
-        call.pk, callback.digits or "", at=post.at, arrival=post.arrival, step=step
+        call_pk, callback.digits or "", at=post.at, arrival=post.arrival, step=step
     )
 
 
 @voice("dial-result")
 def dial_result(post: Post, callback: VoiceCallback) -> str | None:
     """A dial, or a stay in the hold room, is over: what comes next is decided by the state."""
-    call = _call_of(post)
+    call_pk = _call_of(post)
     if callback.is_end:
-        _customer_end(call, callback, post)
+        _customer_end(call_pk, callback, post)
         return None
-    return _after_dial(call, callback, post)
+    return _after_dial(call_pk, callback, post)
 
 
-def _after_dial(call: QueuedCall, callback: VoiceCallback, post: Post) -> str | None:
-    if call.is_final:
-        customer = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER, ended_at=None)
-        post.arrival.store(call)
-        return documents.after_the_end(call) if customer.exists() else None
+def _after_dial(call_pk: uuid.UUID, callback: VoiceCallback, post: Post) -> str | None:
     talked = callback.dial_duration_seconds or 0
     answered = talked > 0 or callback.dial_status in {"answered", "completed"}
-    laps = call.queue is not None and call.state == QueuedCall.State.WAITING
-    pick = None
-    if laps and call.queue and routing.holds_by_laps(call.queue):
-        queue = call.queue
-        pick = lambda: routing.claim_for_lap(call, queue, post.at)  # noqa: E731
-    with scene(call.pk, at=post.at, source=post.arrival.endpoint, pick=pick) as opened:
-        opened.keep(post.arrival, about=f":{opened.call.step}")
-        if opened.call.state == QueuedCall.State.GREETING:
-            return opened.call.document or documents.apology(opened.call)
+    pick = _pick_after_lap(call_pk, post.at)
+    with scene(call_pk, at=post.at, source=post.arrival.endpoint, pick=pick) as opened:
+        call = opened.call
+        opened.keep(post.arrival, about=f":{call.step}")
+        if call.is_final:
+            customer = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER, ended_at=None)
+            return documents.after_the_end(call) if customer.exists() else None
+        if call.state == QueuedCall.State.GREETING:
+            return call.document or documents.apology(call)
         return calls.after_dial(
             opened,
             answered=answered,
@@ -158,15 +157,26 @@ def _after_dial(call: QueuedCall, callback: VoiceCallback, post: Post) -> str | 
         )
 
 
-def _call_of(post: Post) -> QueuedCall:
+def _pick_after_lap(call_pk: uuid.UUID, at: datetime) -> Callable[[], Agent | None] | None:
+    """Return what locks an agent for a caller who holds by laps; None where nobody does."""
+    if not routing.sip_to_is_refused():
+        return None
+    call = QueuedCall.objects.select_related("queue").get(pk=call_pk)
+    queue = call.queue
+    if queue is None or call.state != QueuedCall.State.WAITING or not routing.holds_by_laps(queue):
+        return None
+    return lambda: routing.claim_for_lap(call, queue, at)
+
+
+def _call_of(post: Post) -> uuid.UUID:
     reference = post.reference
     if reference is None or reference.is_offer:
         raise Refused(HttpResponse(status=403))
-    return QueuedCall.objects.select_related("queue", "menu").get(pk=reference.call)
+    return reference.call
 
 
-def _customer_end(call: QueuedCall, callback: VoiceCallback, post: Post) -> None:
-    leg = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER).select_related("call").first()
+def _customer_end(call_pk: uuid.UUID, callback: VoiceCallback, post: Post) -> None:
+    leg = Leg.objects.filter(call_id=call_pk, role=Leg.Role.CUSTOMER).first()
     if leg:
         _leg_ended(leg, callback, post)
 
@@ -190,8 +200,8 @@ def agent_join(post: Post, callback: VoiceCallback) -> str | None:
 @voice("outbound-answer")
 def outbound_answer(post: Post, callback: VoiceCallback) -> str | None:
     """A contact whom we called has answered."""
-    call = _call_of(post)
-    leg = Leg.objects.filter(call=call, role=Leg.Role.CUSTOMER).select_related("call").get()
+    legs = Leg.objects.filter(call_id=_call_of(post), role=Leg.Role.CUSTOMER)
+    leg = legs.select_related("call").get()
     return _contact(leg, callback, post)
 
 
@@ -200,7 +210,7 @@ def _contact(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         _leg_ended(leg, callback, post)
         return None
     if callback.state is State.DIAL_COMPLETED:
-        return _after_dial(leg.call, callback, post)
+        return _after_dial(leg.call_id, callback, post)
     if leg.call.is_final:
         post.arrival.store(leg.call)
         return None
@@ -312,8 +322,8 @@ def events(post: Post) -> None:
     told = arrival.store_unless_news(
         notice.handles,
         reconcile.our_label(notice.client_request_id),
-        is_end=notice.outcome.is_final,
-        is_answer=notice.outcome is Outcome.ANSWERED,
+        notice.outcome,
+        ended_at=notice.ended_at,
     )
     if arrival.verdict == WebhookEvent.Verdict.HINT:
         if told.is_first and notice.handles and (told.is_news or told.leg is None):
