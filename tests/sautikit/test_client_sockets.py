@@ -16,6 +16,11 @@ from callcenter.sautikit.errors import Unavailable
 from tests.sautikit.wire import CREATED, UUID, place
 
 
+@pytest.fixture(autouse=True)
+def sautikit_api() -> None:
+    """Nothing stands between these tests and their socket."""
+
+
 class Provider(ThreadingHTTPServer):
     """Answers each request with the next of `answers`, and notes the ports they came from."""
 
