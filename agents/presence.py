@@ -18,7 +18,7 @@ def change(
     `actor` is the user who asked, None for a policy, which `cause` names. Becoming available ends
     a hold-off and starts the idle time anew; a call in progress goes on whatever is asked.
     """
-    agent = Agent.objects.select_for_update(of=("self",)).get(pk=agent_pk)
+    agent = Agent.objects.select_for_update(of=("self",), no_key=True).get(pk=agent_pk)
     reason = reason.strip()[:60] if presence == Presence.BREAK else ""
     if (agent.presence, agent.presence_reason) == (presence, reason):
         return agent

@@ -32,7 +32,7 @@ def click_to_call(
 
     The agent's own phone rings when the contact has answered.
     """
-    agent = Agent.objects.select_for_update(of=("self",)).get(pk=agent_pk)
+    agent = Agent.objects.select_for_update(of=("self",), no_key=True).get(pk=agent_pk)
     if agent.presence == Presence.OFFLINE:
         raise NotFree(f"{agent.name} is offline.")
     if agent.engagement != Engagement.IDLE:
@@ -74,7 +74,7 @@ def connect_agent(call_id: str, destination: str, *, at: datetime) -> Offer:
     agent = (
         Agent.objects.current()
         .filter(destination=phone.normalise(destination))
-        .select_for_update(of=("self",))
+        .select_for_update(of=("self",), no_key=True)
         .first()
     )
     if agent is None:
@@ -82,7 +82,9 @@ def connect_agent(call_id: str, destination: str, *, at: datetime) -> Offer:
     if agent.engagement != Engagement.IDLE or agent.presence == Presence.OFFLINE:
         raise NotFree(f"{agent.name} is not free.")
     call = (
-        QueuedCall.objects.select_for_update(of=("self",)).select_related("queue").get(pk=call_pk)
+        QueuedCall.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("queue")
+        .get(pk=call_pk)
     )
     if call.state != QueuedCall.State.WAITING or call.offer_id or call.offerable_from is None:
         raise NotFree("The call is not waiting.")

@@ -94,7 +94,7 @@ def _offer_head(queue: Queue, at: datetime) -> Offer | None:
             queue=queue, state=QueuedCall.State.WAITING, offerable_from__lte=at
         )
         .order_by("-priority", "arrived_at", "id")
-        .select_for_update(of=("self",))
+        .select_for_update(of=("self",), no_key=True)
         .first()
     )
     if call is None or call.offer_id is not None:
@@ -124,7 +124,11 @@ def claim_agent(
     if unless_waiting:
         waiting = QueuedCall.objects.filter(queue=queue, state=QueuedCall.State.WAITING)
         agents = agents.exclude(Exists(waiting))
-    return _in_turn(agents, queue, at).select_for_update(of=("self",), skip_locked=True).first()
+    return (
+        _in_turn(agents, queue, at)
+        .select_for_update(of=("self",), no_key=True, skip_locked=True)
+        .first()
+    )
 
 
 def _in_turn(agents: AgentQuerySet, queue: Queue, at: datetime) -> AgentQuerySet:

@@ -143,7 +143,8 @@ def scene(
 def lock(call_pk: uuid.UUID) -> tuple[QueuedCall, Offer | None]:
     """Lock the call's open offer with its agent, then the call, in one statement.
 
-    The call's part waits for the count of the offer's part, so the order holds.
+    The call's part waits for the count of the offer's part, so the order holds. The locks leave
+    the keys free: a row that only refers to the call, as an event of it does, never waits.
     """
     with connection.cursor() as cursor:
         cursor.execute(_statement(), [call_pk, OPEN_STATES, call_pk])
@@ -184,11 +185,11 @@ def _statement() -> str:
             SELECT {", ".join(inner)}
             FROM queues_offer o JOIN agents_agent a ON a.id = o.agent_id
             WHERE o.call_id = %s AND o.state = ANY(%s)
-            FOR UPDATE OF a, o
+            FOR NO KEY UPDATE OF a, o
         ), c AS MATERIALIZED (
             SELECT * FROM queues_queuedcall
             WHERE id = %s AND (SELECT count(*) FROM offered) >= 0
-            FOR UPDATE
+            FOR NO KEY UPDATE
         )
         SELECT {call}, {own["q"]}, {own["m"]}, {", ".join(outer)}
         FROM c LEFT JOIN offered ON true

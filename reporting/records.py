@@ -75,7 +75,7 @@ def take_over(record: Record, *, at: datetime) -> bool:
     }
     with transaction.atomic():
         rows = (
-            CallRecord.objects.select_for_update(of=("self",))
+            CallRecord.objects.select_for_update(of=("self",), no_key=True)
             .filter(Q(provider_id__in=record.handles) | Q(session_id__in=record.handles))
             .order_by("pk")
         )

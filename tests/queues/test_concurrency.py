@@ -14,6 +14,7 @@ from agents.models import Agent
 from callcenter import bell
 from callcenter.sautikit.callbacks import Outcome
 from queues import calls, dialling, offers, reconcile, sweeping
+from queues.inbox import Arrival
 from queues.models import CallEvent, Leg, Number, Offer, Queue, QueuedCall
 from queues.routing import match
 from queues.scene import scene
@@ -274,3 +275,22 @@ def test_numbers_of_one_line_never_lead_to_two_queues():
     assert at_once(take, take) == ["refused", "refused"]
     assert Queue.objects.get(numbers__e164=LINE).slug == "support"
     assert actions(Telephone().inbound())
+
+
+def test_an_event_that_only_refers_to_a_locked_call_does_not_wait_for_it():
+    """Else it would hold its leg's row while it waits for the call, and the scene the other way."""
+    call = make_waiting(make_queue())
+    handle = Leg.objects.get().session_id
+
+    def tell():
+        try:
+            body = {"kind": "call.answered", "event_id": "e-1", "data": {"call_id": handle}}
+            arrival = Arrival("events", T0, body, {}, "/calls/events", kind="call.answered")
+            return arrival.store_unless_news([handle], None, Outcome.ANSWERED)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, scene(call.pk, at=T0, source="test") as opened:
+        told = pool.submit(tell).result(timeout=2)
+        Leg.objects.filter(call=opened.call).update(asks=1)
+    assert (told.is_news, told.is_first) == (False, True)
