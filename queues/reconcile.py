@@ -345,7 +345,7 @@ def _patient_until(offer: Offer) -> datetime:
 
 
 def _check_direct(offer: Offer, at: datetime) -> None:
-    """Look for the evidence of a direct dial in the provider's list (design: was it answered?)."""
+    """Look for the evidence of a direct dial in the provider's list."""
     found = _find_callee(offer, at)
     open_call = offer.call.state in QueuedCall.OPEN and not offer.is_final
     if found:

@@ -173,7 +173,7 @@ def claim_for_lap(call: QueuedCall, queue: Queue, at: datetime) -> Agent | None:
 
 
 def sip_to_is_refused() -> bool:
-    """Whether the provider has refused to call a SIP URI (contract 9, row 30)."""
+    """Whether the provider has refused to call a SIP URI (contract 9)."""
     return bool(provider.recall_soon(provider.SIP_TO_REFUSED))
 
 

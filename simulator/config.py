@@ -27,7 +27,7 @@ class Switches:
     """
 
     accept_schema: Literal["both", "sdk", "use_case"] = "both"  # contract 3.1
-    accept_sip_to: bool = True  # `sip:` in the `to` of POST /v1/calls, contract 9, row 30
+    accept_sip_to: bool = True  # `sip:` in the `to` of POST /v1/calls, contract 9
     encoding: Literal["form", "json", "seed"] = "form"  # of voice and status posts, contract 4.2
     answered_state: str = "Answered"  # callSessionState of an answered leg, contract 1.4
     client_request_id_query: Literal["append", "second_mark", "off"] = "append"  # contract 3.1
@@ -37,10 +37,10 @@ class Switches:
     no_input_post: bool = True  # getDigits without input posts an empty Digits, contract 5.3
     honour_digits_action: bool = False  # `action` inside getDigits, contract 5.3
     redirect_moves_voice_url: bool = False  # contract 5.7
-    after_room: Literal["continue", "hangup"] = "continue"  # contract 9, row 18
+    after_room: Literal["continue", "hangup"] = "continue"  # contract 9
     conference_events_to: Literal["own", "first", "all"] = "own"  # contract 6.6
     completed_unanswered: bool = True  # Completed for a placed leg nobody answered
-    events: Literal["on", "off"] = "on"  # contract 9, row 13
+    events: Literal["on", "off"] = "on"  # contract 9
     event_envelope: Literal["A", "B", "C"] = "A"  # contract 6.2
     event_retry_seconds: list[float] = field(  # contract 6.5, compressed
         default_factory=lambda: [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0]
@@ -53,7 +53,7 @@ class Switches:
     answer_delay: float = 0.2  # from landing of a call to its first POST, contract 4.1
     reply_timeout: float = 10.0  # budget of every webhook, contract 4.4
     digit_timeout: float = 5.0  # getDigits without a timeout, contract 5.3
-    max_ring: float = 45.0  # ring time of a leg without its own, contract 9, row 34
+    max_ring: float = 45.0  # ring time of a leg without its own, contract 9
     play_seconds: float = 5.0  # length of every audio file
     record_seconds: float = 3.0  # what a phone says into `record`
 

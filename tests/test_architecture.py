@@ -1,4 +1,4 @@
-"""Imports point one way, and domain modules know nothing of the edges (design 2, house style)."""
+"""Imports point one way, and domain modules know nothing of the edges."""
 
 import ast
 from collections.abc import Iterator

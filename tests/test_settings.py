@@ -1,4 +1,4 @@
-"""Settings come from the environment, and unsafe ones are not the default (design section 8)."""
+"""Settings come from the environment, and unsafe ones are not the default."""
 
 import runpy
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_what_has_no_safe_default_stops_the_start_by_its_name(read, name):
         read(**{name: None})
 
 
-def test_the_defaults_are_those_of_the_design(read):
+def test_the_defaults_are_those_promised(read):
     found = read()
     assert found["DEBUG"] is False
     assert found["TIME_ZONE"] == "Africa/Nairobi"

@@ -91,7 +91,7 @@ def party(raw: str) -> str:
 def same_party(a: str, b: str) -> bool:
     """Tell whether two spellings mean one party. Two withheld callers are never the same.
 
-    Kenyan numbers are compared on their last nine digits (contract 9, row 29), SIP addresses
+    Kenyan numbers are compared on their last nine digits (contract 9), SIP addresses
     without scheme, case and parameters.
     """
     one = _identity(a)

@@ -88,7 +88,7 @@ def test_a_long_talk_without_any_evidence_is_taken_for_one(centre: Centre):
 
 
 def test_a_talk_without_any_evidence_counts_as_missed_and_the_caller_holds(centre: Centre):
-    """What the design says where nothing tells: the hold room at once, in the same place."""
+    """Where nothing tells: the hold room at once, in the same place."""
     centre.switch(dial_records=False)
     queue = centre.queue()
     agent = centre.agent(queue, answers=phone(ring=0.2, talk=0.5))

@@ -306,7 +306,7 @@ class TestRoles:
         assert client.post(URL, AMINA).status_code == 403
 
     def test_a_supervisor_touches_no_account_of_staff_through_its_agent(self, supervisor):
-        """Supervisors create and edit agents, but never staff (design 11.10)."""
+        """Supervisors create and edit agents, but never staff."""
         boss = make_agent(username="boss")
         boss.user.is_staff = boss.user.is_superuser = True
         boss.user.save()

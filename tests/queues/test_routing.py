@@ -285,7 +285,7 @@ class TestWhoIsRoutable:
 
 
 class TestHoldOffs:
-    """Design section 4: no_answer 10 s x strikes (60 at most), busy 30, declined 10, …"""
+    """Hold-offs: no_answer 10 s x strikes (60 at most), busy 30, declined 10, …"""
 
     def ring_out(self, state, *, strikes=0):
         queue = make_queue()

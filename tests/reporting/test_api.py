@@ -172,7 +172,7 @@ class TestSchema:
         assert said == []
         validate_schema(schema)
 
-    def test_every_route_of_the_design_is_in_it(self):
+    def test_every_promised_route_is_in_it(self):
         with GENERATOR_STATS.silence():
             paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
         found = {path: sorted(methods) for path, methods in paths.items()}

@@ -1,4 +1,4 @@
-"""The counts of a stretch of time, with numbers worked out by hand (design section 9)."""
+"""The counts of a stretch of time, with numbers worked out by hand."""
 
 from datetime import datetime, timedelta
 

@@ -224,9 +224,9 @@ class TestLinking:
         assert call.connected_at == after(8)
         assert CallRecord.objects.get().call == call
 
-    @pytest.mark.xfail(strict=True, reason="design 11.7: not built; reported to the lead")
+    @pytest.mark.xfail(strict=True, reason="not built: the first poll looks back a day")
     def test_an_inbound_call_on_our_number_that_no_webhook_told_of_is_taken_in(self, lists):
-        """Design 11.7: inbound calls on our numbers are adopted."""
+        """An inbound call on our number that only the list knows of becomes a call of ours."""
         make_queue()
         lists([row(1, status="completed")])
         records.poll(at=after(10))
