@@ -163,10 +163,6 @@ class Agent(models.Model):
         """Whether the agent's phone is a SIP softphone rather than a number."""
         return phone.is_sip(self.destination)
 
-    def is_routable(self, at: datetime) -> bool:
-        """Whether a call may be offered to this agent at this instant."""
-        return not self.why_not_routable(at)
-
     def why_not_routable(self, at: datetime) -> str:
         """Return why the router passes this agent over, in a word; empty when it does not."""
         if self.presence != Presence.AVAILABLE:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib.auth.mixins import UserPassesTestMixin
 from django.http import HttpRequest
 from rest_framework.permissions import BasePermission
 
@@ -46,13 +45,3 @@ class IsSupervisorOrAgent(BasePermission):
 
     def has_permission(self, request: HttpRequest, view: Any) -> bool:
         return is_supervisor(request.user) or is_agent(request.user)
-
-
-class SupervisorPage(UserPassesTestMixin):
-    """A page for supervisors: others who are signed in get 403."""
-
-    raise_exception = True
-    request: HttpRequest
-
-    def test_func(self) -> bool:
-        return is_supervisor(self.request.user)

@@ -6,7 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,7 +94,6 @@ class Arrival:
     note: str = ""
     kind: str = ""
     signature: str = ""  # genuine: the same one again is the same request again
-    is_new: bool | None = field(default=None, init=False)
 
     def store(self, call: QueuedCall | None = None, *, about: str = "") -> bool:
         """Keep this request; return whether it is the first of its kind.
@@ -105,8 +104,7 @@ class Arrival:
         """
         with connection.cursor() as cursor:
             cursor.execute(*self.insertion(call, about=about))
-            self.is_new = bool(cursor.fetchone()[0])
-        return self.is_new
+            return bool(cursor.fetchone()[0])
 
     def insertion(self, call: QueuedCall | None, *, about: str) -> tuple[str, list[Any]]:
         """Return the statement that keeps this request, and its values."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -213,7 +214,8 @@ def event(
             except Exception:
                 log.exception("%s could not be handled; it is kept", endpoint)
                 post.arrival.note = "could not be handled; see the log"
-                post.arrival.store()
+                with suppress(DatabaseError):
+                    post.arrival.store()
             return HttpResponse(status=status)
 
         return view

@@ -8,7 +8,6 @@ skipping it would serve a later caller first; whoever holds it does so for milli
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from datetime import datetime, timedelta
 
@@ -235,33 +234,15 @@ FROM (
 
 
 def explanation(queue: Queue, chosen: Agent, kind: str, at: datetime) -> RawSQL:
-    """Return `explain` as an expression, so that it is found out as the event is written."""
+    """Say who was considered for a call of `queue` and why the others were passed over.
+
+    An expression, so that the database finds it out as the event is written.
+    """
     values = [chosen.name, kind, chosen.name, queue.strategy, at, queue.pk, chosen.pk, EXPLAINED]
     return RawSQL(_EXPLANATION, values)  # noqa: S611 - a constant, its values apart
 
 
 EXPLAINED = 50  # members named in one explanation
-
-
-def explain(queue: Queue, chosen: Agent | None, at: datetime) -> dict[str, object]:
-    """Say who was considered for a call of `queue` and why the others were passed over."""
-    members = Agent.objects.current().filter(memberships__queue=queue).order_by("idle_since", "pk")
-    considered: list[str] = []
-    passed_over: dict[str, str] = {}
-    for agent in members[:EXPLAINED]:
-        why_not = agent.why_not_routable(at)
-        if chosen and agent.pk == chosen.pk:
-            continue
-        if why_not:
-            passed_over[agent.name] = why_not
-        else:
-            considered.append(agent.name)
-    return {
-        "strategy": queue.strategy,
-        "chosen": chosen.name if chosen else "",
-        "also_routable": considered,
-        "passed_over": passed_over,
-    }
 
 
 def why_waiting(call: QueuedCall, at: datetime) -> str:
@@ -290,8 +271,3 @@ def why_nobody(queue: Queue, at: datetime) -> str:
     }  # fmt: skip
     told = ", ".join(f"{count} {words.get(word, word)}" for word, count in counts.items())
     return f"No agent is free: {told}."
-
-
-def place_of(call_pk: uuid.UUID) -> int:
-    """Return the place in line of the call with this key."""
-    return position(QueuedCall.objects.get(pk=call_pk))

@@ -122,8 +122,3 @@ class Offer(Transitions):
 
     def __str__(self) -> str:
         return f"offer {self.pk} ({self.state})"
-
-    @property
-    def has_talked(self) -> bool:
-        """Whether agent and customer were connected in this offer."""
-        return self.joined_at is not None

@@ -76,6 +76,5 @@ def test_an_agent_is_routable_when_available_and_idle_and_past_the_hold_off():
     for why_not, values in states.items():
         agent = make_agent(queue, **values)
         assert agent.why_not_routable(T0) == why_not
-        assert agent.is_routable(T0) is (why_not == "")
         assert Agent.objects.routable(T0).filter(pk=agent.pk).exists() is (why_not == "")
     assert Agent.objects.routable(after(9)).count() == 2  # the hold-off is over
