@@ -21,6 +21,7 @@ def connect() -> None:
         "ask": tasks.ask_leg,
         "check_offer": tasks.check_offer,
         "ask_handle": tasks.ask_handle,
+        "handle_event": tasks.handle_event,
     }.items():
         bell.answer(name, partial(_send, task))
 

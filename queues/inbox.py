@@ -6,19 +6,28 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 
 from callcenter.ids import new_id
 from callcenter.rows import from_row
 from callcenter.sautikit.callbacks import Outcome, event_key
+from queues.links import Reference
 from queues.models import Leg, QueuedCall, WebhookEvent
 
 log = logging.getLogger(__name__)
-KEEP_FOR = timedelta(days=7)
+RETRY_AFTER = timedelta(seconds=2)
+
+_POSTPONE = """
+INSERT INTO queues_webhookevent
+    (id, key, endpoint, kind, verdict, note, body, repeats, received_at, context, retry_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 0, %s, %s, %s)
+ON CONFLICT (key) DO UPDATE SET repeats = queues_webhookevent.repeats + 1
+"""
 
 _STORE = """
 INSERT INTO queues_webhookevent
@@ -94,6 +103,7 @@ class Arrival:
     note: str = ""
     kind: str = ""
     signature: str = ""  # genuine: the same one again is the same request again
+    query: Mapping[str, str] = field(default_factory=dict)
 
     def store(self, call: QueuedCall | None = None, *, about: str = "") -> bool:
         """Keep this request; return whether it is the first of its kind.
@@ -111,6 +121,32 @@ class Arrival:
         values = self._values(about)
         values.insert(6, call.pk if call else None)
         return _STORE, values
+
+    def postpone(self, reference: Reference | None, error: Exception) -> None:
+        """Keep a request that could not be handled; the sweep has it handled again.
+
+        Its key is not that of the handled request, so handling it again is no repeat.
+        """
+        context = {
+            "reference": asdict(reference) if reference else None,
+            "headers": {
+                name.lower(): value
+                for name, value in self.headers.items()
+                if name.lower().startswith("x-sautikit-")
+            },
+            "query": {name: value for name, value in self.query.items() if name != "token"},
+            "signature": self.signature,
+        }
+        about = f":{asdict(reference)}" if reference else ""
+        values = self._values(f"{about}:unhandled")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _POSTPONE,
+                [
+                    *values[:5], str(error)[:200], *values[6:8],
+                    json.dumps(context, default=str), self.at + RETRY_AFTER,
+                ],
+            )  # fmt: skip
 
     def store_unless_news(
         self,
@@ -158,5 +194,6 @@ class Arrival:
 
 def forget_old(at: datetime) -> int:
     """Remove what arrived before the time for which bodies are kept."""
-    removed, _ = WebhookEvent.objects.filter(received_at__lt=at - KEEP_FOR).delete()
+    oldest = at - timedelta(days=settings.WEBHOOK_KEEP_DAYS)
+    removed, _ = WebhookEvent.objects.filter(received_at__lt=oldest).delete()
     return removed

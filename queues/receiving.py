@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -31,7 +30,6 @@ from queues import documents, links
 from queues.inbox import Arrival
 from queues.links import Reference
 from queues.models import WebhookEvent
-from queues.scene import Contended
 
 log = logging.getLogger(__name__)
 MOST_BYTES = 64 * 1024
@@ -97,6 +95,7 @@ def _receive(request: HttpRequest, endpoint: str, *, own_token: bool) -> Post:
         fields=fields,
         headers=request.headers,
         url=request.get_full_path(),
+        query=request.GET.dict(),
     )
     _judge(arrival, raw)
     return Post(arrival, reference)
@@ -127,6 +126,20 @@ def _judge(arrival: Arrival, raw: bytes) -> None:
 VoiceHandler = Callable[[Post, VoiceCallback], str | None]
 EventHandler = Callable[[Post], None]
 View = Callable[[HttpRequest], HttpResponse]
+handlers: dict[str, Callable[[Post], object]] = {}  # by endpoint, for `queues.unhandled`
+
+
+def _postpone(post: Post, error: Exception) -> bool:
+    """Keep a request that could not be handled for the sweep; False where even that fails."""
+    if isinstance(error, DatabaseError):
+        connection.close()  # it may be the connection that is dead
+    try:
+        post.arrival.postpone(post.reference, error)
+    except DatabaseError:
+        log.warning("%s could not be kept either", post.arrival.endpoint)
+        connection.close()
+        return False
+    return True
 
 
 def voice(endpoint: str, *, own_token: bool = False) -> Callable[[VoiceHandler], View]:
@@ -157,11 +170,15 @@ def voice(endpoint: str, *, own_token: bool = False) -> Callable[[VoiceHandler],
             except Exception as error:
                 log.exception("%s could not be handled", endpoint)
                 if callback.is_end:
+                    _postpone(post, error)
                     return _empty()
                 if "resume=1" in request.get_full_path() and not isinstance(error, DatabaseError):
                     return _voice_reply(documents.apology())
                 return _voice_reply(documents.static_plan(_absolute(request)))
 
+        handlers[endpoint] = lambda post: handle(
+            post, parse_voice(post.arrival.fields, post.arrival.query)
+        )
         return view
 
     return decorate
@@ -207,17 +224,13 @@ def event(
                     post.arrival.store()
                 else:
                     handle(post)
-            except (DatabaseError, Contended):
-                connection.close()
-                log.exception("%s could not be handled; the sender will try again", endpoint)
-                return HttpResponse(status=503)
-            except Exception:
-                log.exception("%s could not be handled; it is kept", endpoint)
-                post.arrival.note = "could not be handled; see the log"
-                with suppress(DatabaseError):
-                    post.arrival.store()
+            except Exception as error:
+                log.exception("%s could not be handled", endpoint)
+                if not _postpone(post, error):
+                    return HttpResponse(status=503)  # the sender will try again
             return HttpResponse(status=status)
 
+        handlers[endpoint] = handle
         return view
 
     return decorate

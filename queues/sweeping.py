@@ -30,6 +30,7 @@ SELECT
   EXISTS (SELECT 1 FROM queues_queuedcall c JOIN queues_queue q ON q.id = c.queue_id
           WHERE c.state = 'waiting'
           AND c.queued_at + make_interval(secs => q.max_wait_seconds) <= %(at)s),
+  EXISTS (SELECT 1 FROM queues_webhookevent WHERE retry_at <= %(at)s),
   EXISTS (SELECT 1 FROM queues_queuedcall c WHERE c.state = 'waiting')
 """
 _WRAPPED_UP = """
@@ -53,6 +54,10 @@ _LEASES = {
         UPDATE queues_leg SET hang_up_at = %(later)s WHERE id IN (
             SELECT id FROM queues_leg WHERE hang_up_at <= %(at)s AND ended_at IS NULL
             ORDER BY hang_up_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) RETURNING id""",
+    "handle_event": """
+        UPDATE queues_webhookevent SET retry_at = %(later)s WHERE id IN (
+            SELECT id FROM queues_webhookevent WHERE retry_at <= %(at)s
+            ORDER BY received_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) RETURNING id""",
 }
 _EXPIRED = """
 SELECT c.id FROM queues_queuedcall c JOIN queues_queue q ON q.id = c.queue_id
@@ -65,12 +70,15 @@ def sweep(*, at: datetime) -> None:
     """Do or ring for all that is due at this instant; a second sweep at the same time is idle."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"at": at, "unplaced": UNPLACED})
-        wrapped_up, to_check, to_ask, to_place, to_hang_up, expired, waiting = cursor.fetchone()
+        (
+            wrapped_up, to_check, to_ask, to_place, to_hang_up, expired, to_handle, waiting,
+        ) = cursor.fetchone()  # fmt: skip
     if wrapped_up:
         for (agent_pk,) in _rows(_WRAPPED_UP, at):
             offers.end_wrap_up(agent_pk, at=at)
     for is_due, name in (
         (to_check, "check_offer"), (to_ask, "ask"), (to_place, "place"), (to_hang_up, "hang_up"),
+        (to_handle, "handle_event"),
     ):  # fmt: skip
         if is_due:
             _lease_and_ring(name, at)

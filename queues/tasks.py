@@ -5,7 +5,7 @@ import uuid
 from celery import shared_task
 from django.utils import timezone
 
-from queues import dialling, inbox, reconcile, sweeping
+from queues import dialling, inbox, reconcile, sweeping, unhandled
 
 
 @shared_task
@@ -36,6 +36,12 @@ def ask_handle(handle: str) -> None:
 def check_offer(offer_pk: str) -> None:
     """Look at an offer whose time has come."""
     reconcile.check_offer(uuid.UUID(offer_pk), at=timezone.now())
+
+
+@shared_task
+def handle_event(event_pk: str) -> None:
+    """Handle an event whose handling has failed before."""
+    unhandled.handle_again(uuid.UUID(event_pk), at=timezone.now())
 
 
 @shared_task

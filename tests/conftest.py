@@ -36,7 +36,9 @@ def bells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if "real_bells" in request.keywords:
         yield heard
         return
-    for name in ("place", "hang_up", "ask", "check_offer", "ask_handle", "sweep_at"):
+    for name in (
+        "place", "hang_up", "ask", "check_offer", "ask_handle", "handle_event", "sweep_at",
+    ):
         monkeypatch.setitem(
             bell._answers, name, lambda *args, name=name: heard.rung.append((name, *args))
         )

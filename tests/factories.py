@@ -69,6 +69,7 @@ def make_waiting(queue: Queue, *, arrived_at: datetime = T0, **values: object) -
     Leg.objects.create(
         call=call, role="customer", state="ringing", party=call.customer, line=call.line,
         session_id=f"HD_{pk.hex[-12:]}", planned_at=arrived_at, placed_at=arrived_at,
+        ask_at=arrived_at + timedelta(seconds=30),
     )  # fmt: skip
     return call
 

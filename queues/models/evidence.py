@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils import timezone
 
 from callcenter.ids import new_id
@@ -31,13 +31,28 @@ class WebhookEvent(models.Model):
     body = models.TextField(blank=True)
     repeats = models.PositiveIntegerField(default=0)
     received_at = models.DateTimeField(default=timezone.now)
-    handled_at = models.DateTimeField(null=True, blank=True)
+    handled_at = models.DateTimeField(
+        null=True, blank=True, help_text="Empty while its handling has failed and is tried again."
+    )
+    context = models.JSONField(
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        blank=True,
+        help_text="What handling it again needs beside its body.",
+    )
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    retry_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-received_at"]
         indexes = [
             models.Index(fields=["-received_at"], name="webhooks_by_time"),
             models.Index(fields=["call", "received_at"], name="webhooks_by_call"),
+            models.Index(
+                fields=["retry_at"],
+                condition=Q(retry_at__isnull=False),
+                name="webhooks_to_retry",
+            ),
         ]
 
     def __str__(self) -> str:

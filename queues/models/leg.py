@@ -76,6 +76,12 @@ class Leg(models.Model):
             models.CheckConstraint(
                 condition=Q(state="ended") ^ Q(ended_at=None), name="leg_ends_once"
             ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["ringing", "answered"])
+                | Q(ask_at__isnull=False)
+                | Q(hang_up_at__isnull=False),
+                name="live_leg_has_a_deadline",
+            ),
         ]
         indexes = [
             models.Index(fields=["call"], name="legs_by_call"),

@@ -73,7 +73,7 @@ def call(
 def _customer(row: QueuedCall, now: datetime) -> None:
     leg = Leg.objects.create(
         call=row, role="customer", party=row.customer, line=row.line, planned_at=row.arrived_at,
-        answered_at=row.arrived_at, ended_at=row.ended_at,
+        answered_at=row.arrived_at, ended_at=row.ended_at, ask_at=None if row.ended_at else now,
         state="ended" if row.ended_at else "answered", session_id=f"HD_{new_id().hex[:20]}",
     )  # fmt: skip
     _record(leg, row.arrived_at, now)

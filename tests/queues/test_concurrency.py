@@ -191,7 +191,9 @@ class TestWhileBeingOffered:
 
     def test_answer_and_ring_timer_at_the_same_instant_give_one_outcome(self, waiting):
         match(T0)
-        Leg.objects.filter(role="agent").update(state="ringing", session_id="HD_a", placed_at=T0)
+        Leg.objects.filter(role="agent").update(
+            state="ringing", session_id="HD_a", placed_at=T0, ask_at=T0
+        )
         Offer.objects.update(state="ringing")
         pk = the_offer().pk
 

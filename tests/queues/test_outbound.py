@@ -292,7 +292,7 @@ class TestTheContactAnswers:
     ):
         Agent.objects.update(confirm_key=True)
         phone.post(ringing, {"sessionId": CONTACT_LEG})
-        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT_LEG)
+        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT_LEG, ask_at=T0)
         with commits():
             phone.post(ringing, {"sessionId": CONTACT_LEG, "callSessionState": "Completed"})
         assert the_offer().state == "caller_gone"

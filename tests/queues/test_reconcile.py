@@ -156,7 +156,7 @@ class TestAskingAboutALeg:
     def test_a_record_told_twice_changes_nothing_more(self, talking, provider):
         provider.knows("c-1", status="completed", answered_at=iso(5), ended_at=iso(30))
         reconcile.ask(agent_leg().pk, at=after(31))
-        Leg.objects.filter(role="agent").update(ended_at=None, state="answered")
+        Leg.objects.filter(role="agent").update(ended_at=None, state="answered", ask_at=T0)
         reconcile.ask(agent_leg().pk, at=after(50))
         assert the_call().ended_at == after(30)
         assert Agent.objects.get().wrap_up_until == after(60)

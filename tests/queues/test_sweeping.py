@@ -98,7 +98,9 @@ class TestLostBells:
         make_agent(queue)
         make_waiting(queue)
         match(T0)
-        Leg.objects.filter(role="agent").update(state="ringing", session_id="HD_a")
+        Leg.objects.filter(role="agent").update(
+            state="ringing", session_id="HD_a", ask_at=after(60)
+        )
         assert sweep(after(14.9)) == []
         assert sweep(after(15)) == ["check_offer"]
         assert sweep(after(16)) == []
@@ -111,7 +113,7 @@ class TestLostBells:
 
     def test_a_leg_that_is_to_be_hung_up_is_hung_up_until_it_has_ended(self, queue, sweep):
         make_waiting(queue)
-        Leg.objects.update(hang_up_at=after(5))
+        Leg.objects.update(hang_up_at=after(5), ask_at=None)
         assert sweep(after(5)) == ["hang_up"]
         assert sweep(after(6)) == []
         assert sweep(after(15)) == ["hang_up"]
@@ -181,7 +183,9 @@ def test_an_agent_is_not_left_busy_by_any_lost_message(queue, sweep, provider):
     dialling.place(agent_leg().pk, at=T0)
     with scene(the_call().pk, at=after(2), source="test") as opened:
         calls.connect(opened, at=after(2))
-    Leg.objects.filter(role="agent").update(state="answered", answered_at=after(2))
+    Leg.objects.filter(role="agent").update(
+        state="answered", answered_at=after(2), ask_at=after(30)
+    )
     handle = Leg.objects.get(role="customer").handle
     provider.knows(handle, session_id=handle, direction="inbound", status="answered")
     over = after(20).isoformat()

@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from agents.models import Agent
 from callcenter.sautikit import signature
-from queues import arrivals, links, reconcile
+from queues import arrivals, links, reconcile, sweeping, unhandled
 from queues.models import CallEvent, Leg, Offer, QueuedCall, WebhookEvent
 from queues.routing import match
 from queues.scene import Contended
@@ -323,7 +323,11 @@ class TestEvents:
         QueuedCall.objects.update(offerable_from=T0)
         match(T0)
         Leg.objects.filter(role="agent").update(
-            state="answered", session_id=AGENT, answered_at=T0, placed_at=T0
+            state="answered",
+            session_id=AGENT,
+            answered_at=T0,
+            placed_at=T0,
+            ask_at=T0,
         )
         offer = the_offer()
         offer.call = the_call()
@@ -372,7 +376,7 @@ class TestEvents:
         make_agent(queue)
         QueuedCall.objects.update(offerable_from=T0)
         match(T0)
-        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT)
+        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT, ask_at=T0)
         clock.shift(9)
         body = {"kind": "call.completed", "call_id": AGENT, "status": "completed",
                 "answered_at": "2026-11-20T08:00:02Z",
@@ -390,7 +394,7 @@ class TestEvents:
         make_agent(queue)
         QueuedCall.objects.update(offerable_from=T0)
         match(T0)
-        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT)
+        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT, ask_at=T0)
         offer = the_offer()
         offer.call = the_call()
         joined = phone.post(links.agent_join(offer), {"sessionId": AGENT})
@@ -420,7 +424,7 @@ class TestEvents:
         make_agent(queue)
         make_waiting(queue)
         match(T0)
-        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT)
+        Leg.objects.filter(role="agent").update(state="ringing", session_id=AGENT, ask_at=T0)
         body = event("call.failed", AGENT, failure_reason="busy")
         reply = phone.post(links.agent_status(the_offer()), body, as_json=True)
         assert reply.status_code == 200
@@ -534,8 +538,8 @@ class TestTheDatabaseIsAway:
             503
         )
 
-    def test_an_event_of_a_call_that_stayed_locked_is_503_and_handled_when_it_comes_again(
-        self, phone, queue, settings, monkeypatch
+    def test_an_event_of_a_call_that_stayed_locked_is_kept_and_handled_by_the_sweep(
+        self, phone, queue, settings, monkeypatch, bells
     ):
         settings.SAUTIKIT_SIGNING_SECRETS = [SECRET]
         phone.post(INBOUND, FIRST)
@@ -551,9 +555,15 @@ class TestTheDatabaseIsAway:
 
         with monkeypatch.context() as patch:
             patch.setattr(reconcile, "observe", locked)
-            assert send() == 503
-        assert send() == 200
-        assert the_call().state == "abandoned"
+            assert [send(), send()] == [200, 200]
+        kept = WebhookEvent.objects.get(handled_at=None)
+        assert (kept.endpoint, kept.repeats, the_call().state) == ("events", 1, "waiting")
+        sweeping.sweep(at=kept.received_at + timedelta(seconds=3))
+        assert bells.of("handle_event") == [str(kept.pk)]
+        unhandled.handle_again(kept.pk, at=kept.received_at + timedelta(seconds=4))
+        assert (the_call().state, the_call().ended_at) == ("abandoned", kept.received_at)
+        assert not WebhookEvent.objects.filter(handled_at=None).exists()
+        unhandled.handle_again(kept.pk, at=kept.received_at + timedelta(seconds=5))
 
     def test_a_caller_who_comes_back_is_served_as_new(self, phone, queue):
         reply = phone.post(f"{INBOUND}&resume=1", FIRST)
