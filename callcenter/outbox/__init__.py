@@ -1,0 +1,1 @@
+"""Signed outgoing webhooks: what happened here, told to the shop's own systems, in order."""
