@@ -1,0 +1,1 @@
+"""Who gets in: signing in, its throttling, and the second factor."""
