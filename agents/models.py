@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from callcenter import account_history
+from callcenter.history import Changes
 from callcenter.sautikit import phone
 
 
@@ -47,6 +49,13 @@ def validate_destination(value: str) -> None:
         phone.normalise(value)
     except phone.BadDestination as error:
         raise ValidationError(str(error)) from error
+
+
+# What calls and people at work change; everything else of an agent is set up, and has a history.
+LIVE_FIELDS = [
+    "presence", "presence_reason", "presence_since", "engagement", "engagement_since",
+    "idle_since", "wrap_up_until", "hold_off_until", "hold_off_reason", "strikes",
+]  # fmt: skip
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -108,6 +117,7 @@ class Agent(models.Model):
     retired_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = AgentQuerySet.as_manager()
+    history = Changes(excluded_fields=LIVE_FIELDS)
 
     class Meta:
         ordering = ["name"]
@@ -197,12 +207,67 @@ class PresencePeriod(models.Model):
                 condition=Q(ended_at=None) | Q(ended_at__gte=models.F("started_at")),
                 name="presence_ends_after_it_starts",
             ),
+            models.CheckConstraint(condition=~Q(cause=""), name="presence_has_a_cause"),
         ]
 
     def __str__(self) -> str:
         return f"{self.agent}: {self.presence}"
 
 
+class AgentInterval(models.Model):
+    """A stretch in which an agent's presence and engagement stayed the same.
+
+    The intervals of an agent are one chain: no gap, no overlap, from the agent's first row until
+    now. The database writes it (a trigger on the agent's row, migration 0002), with the times of
+    `presence_since` and `engagement_since`; nothing else does. Where those go back, a clock was
+    set back: the new interval starts where the open one did, whose length is then zero.
+    """
+
+    agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, related_name="intervals", db_index=False
+    )
+    presence = models.CharField(
+        max_length=9, choices=Presence.choices, help_text="A retired agent is offline."
+    )
+    reason = models.CharField(max_length=60, blank=True)
+    engagement = models.CharField(max_length=7, choices=Engagement.choices)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it goes on.")
+    # Its start refers to its predecessor's end by a foreign key over (agent, previous, started_at).
+    previous = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.DO_NOTHING, related_name="+",
+        db_constraint=False, db_index=False,
+    )  # fmt: skip
+
+    if TYPE_CHECKING:
+        agent_id: int
+        previous_id: int | None
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ended_at=None) | Q(ended_at__gte=models.F("started_at")),
+                name="interval_ends_after_it_starts",
+            ),
+            models.UniqueConstraint(
+                fields=["agent"], condition=Q(previous=None), name="one_first_interval_per_agent"
+            ),
+            models.UniqueConstraint(
+                fields=["agent"], condition=Q(ended_at=None), name="one_open_interval_per_agent"
+            ),
+            models.UniqueConstraint(fields=["previous"], name="one_next_interval"),
+            models.UniqueConstraint(fields=["agent", "id", "ended_at"], name="interval_end"),
+        ]
+        indexes = [models.Index(fields=["agent", "started_at"], name="intervals_by_agent")]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id}: {self.presence}, {self.engagement}"
+
+
 def current_agent(user: Any) -> Agent | None:
     """Return the agent that this signed-in user is, or None."""
     return Agent.objects.current().filter(user_id=user.pk).first() if user.pk else None
+
+
+account_history.keep()  # of users, groups and API tokens: its tables are of this app

@@ -2,6 +2,11 @@
 
 from django.db import migrations, models
 
+RUNS_BESIDE = (
+    "The index is empty and partial; every live leg had a deadline before, but for "
+    "rare rows that the UPDATE mends."
+)
+
 
 class Migration(migrations.Migration):
     dependencies = [

@@ -1,11 +1,16 @@
 """`/api/agents/`: every field, every refusal, and who may do what."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
+from agents.api import AgentViewSet
 from agents.models import Agent, PresencePeriod
+from queues import calls
 from queues.routing import match
+from queues.scene import scene
 from tests.api import Api, api
 from tests.factories import T0, make_agent, make_queue, make_supervisor, make_waiting
 
@@ -185,10 +190,26 @@ class TestChanging:
 
     def test_a_change_does_not_overwrite_what_a_call_writes_meanwhile(self, supervisor):
         agent = make_agent(username="amina")
-        Agent.objects.filter(pk=agent.pk).update(engagement="on_call")
+        until = T0 + timedelta(seconds=9)
+        Agent.objects.filter(pk=agent.pk).update(engagement="wrap_up", wrap_up_until=until)
         supervisor.patch(f"{URL}amina/", {"name": "A."})
         agent.refresh_from_db()
-        assert (agent.name, agent.engagement) == ("A.", "on_call")
+        assert (agent.name, agent.engagement) == ("A.", "wrap_up")
+
+    def test_a_change_of_queues_writes_no_more_than_that(self, supervisor, monkeypatch):
+        agent, support = make_agent(username="amina"), make_queue()
+        load, until = AgentViewSet.get_object, T0 + timedelta(seconds=9)
+
+        def and_then_a_talk_ends(view):
+            loaded = load(view)
+            Agent.objects.update(engagement="wrap_up", wrap_up_until=until)
+            return loaded
+
+        monkeypatch.setattr(AgentViewSet, "get_object", and_then_a_talk_ends)
+        supervisor.patch(f"{URL}amina/", {"queues": [support.slug]})
+        agent.refresh_from_db()
+        assert agent.engagement == "wrap_up"
+        assert agent.memberships.get().queue == support
 
     def test_only_an_administrator_sets_anothers_password(self, supervisor):
         agent = make_agent(username="amina")
@@ -215,8 +236,8 @@ class TestRemoving:
 
     def past(self):
         agent = ringing_agent()
-        agent.offers.update(state="no_answer", ended_at=T0)
-        Agent.objects.update(engagement="idle")
+        with scene(agent.offers.get().call_id, at=T0, source="test") as opened:
+            calls.not_answered(opened, "no_answer")
         return agent
 
     def test_one_who_has_had_calls_stays_in_the_figures_and_cannot_sign_in(self, supervisor):
@@ -246,7 +267,7 @@ class TestPresence:
         assert (period.actor, period.cause) == (agent.user, "api")
 
     def test_a_supervisor_may_for_all_and_is_named_as_the_actor(self, supervisor):
-        make_agent(username="amina")
+        make_agent(username="amina", presence="offline")
         reply = supervisor.post(f"{URL}amina/presence/", {"presence": "break", "reason": "Lunch"})
         assert (reply.json()["presence"], reply.json()["presence_reason"]) == ("break", "Lunch")
         assert PresencePeriod.objects.get().actor.username == "sarah"

@@ -39,7 +39,7 @@ def test_asking_for_what_one_is_already_changes_nothing():
 
 
 def test_another_reason_for_a_break_is_a_new_stretch():
-    agent = make_agent(presence="break")
+    agent = make_agent(presence="offline")
     presence.change(agent.pk, "break", at=after(0), cause="page", reason="Lunch")
     presence.change(agent.pk, "break", at=after(60), cause="page", reason="Training")
     assert PresencePeriod.objects.count() == 2
