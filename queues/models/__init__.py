@@ -4,10 +4,12 @@ from queues.models.call import CallEvent, QueuedCall
 from queues.models.evidence import Alert, ProviderFact, WebhookEvent
 from queues.models.leg import Leg
 from queues.models.offer import Offer
+from queues.models.provider import Breaker, Pace
 from queues.models.queue import Member, Menu, MenuOption, Number, Queue
 
 __all__ = [
     "Alert",
+    "Breaker",
     "CallEvent",
     "Leg",
     "Member",
@@ -15,6 +17,7 @@ __all__ = [
     "MenuOption",
     "Number",
     "Offer",
+    "Pace",
     "ProviderFact",
     "Queue",
     "QueuedCall",

@@ -64,9 +64,10 @@ class QueuedCall(Transitions):
         State.WAITING: frozenset({State.GREETING, State.OFFERED, State.WAITING}),
         State.OFFERED: frozenset({State.GREETING, State.WAITING, State.DIALLING}),
         State.CONNECTED: frozenset({State.OFFERED}),
-        # The one correction by the provider's record: abandoned in ringing <-> completed.
-        State.COMPLETED: frozenset({State.CONNECTED, State.WAITING, State.ABANDONED}),
-        State.ABANDONED: _BEFORE_TALK | {State.COMPLETED},
+        # Corrected by the provider's record: abandoned <-> completed; failed, of a contact.
+        State.COMPLETED: frozenset({State.CONNECTED, State.WAITING, State.ABANDONED, State.FAILED}),
+        # From a talk: the customer had left before the agent came, and that was told late.
+        State.ABANDONED: _BEFORE_TALK | {State.CONNECTED, State.COMPLETED},
         State.NO_ANSWER: frozenset({State.DIALLING}),
         State.BUSY: frozenset({State.DIALLING}),
         State.VOICEMAIL: _BEFORE_TALK,
@@ -157,6 +158,23 @@ class QueuedCall(Transitions):
                 name="call_ends_after_it_arrived",
                 condition=Q(ended_at=None) | Q(ended_at__gte=F("arrived_at")),
             ),
+            models.CheckConstraint(
+                name="only_a_talk_is_connected",
+                condition=Q(connected_at=None)
+                | Q(state__in=["connected", "completed"], queued_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="only_an_end_without_a_talk_is_provisional",
+                condition=Q(is_provisional=False) | Q(state__in=["abandoned", "failed"]),
+            ),
+            # SQL compares with nothing as neither true nor false, which a check lets pass.
+            models.CheckConstraint(
+                name="times_of_a_call_are_in_order",
+                condition=Q(queued_at__gte=F("arrived_at"))
+                & Q(connected_at__gte=F("queued_at"))
+                & Q(ended_at__gte=F("queued_at"))
+                & Q(ended_at__gte=F("connected_at")),
+            ),
         ]
         indexes = [
             # The line of one queue, in the order in which it is served.
@@ -184,9 +202,27 @@ class QueuedCall(Transitions):
         return f"queue-{self.public_id}"
 
     @property
+    def wait_seconds(self) -> float | None:
+        """Seconds from entering the queue to the talk, or to the end without one."""
+        until = self.connected_at or self.ended_at
+        if self.queued_at is None or until is None:
+            return None
+        return round(max(0.0, (until - self.queued_at).total_seconds()), 3)
+
+    @property
+    def talk_seconds(self) -> float | None:
+        """Seconds from the connection to the end."""
+        if self.connected_at is None or self.ended_at is None:
+            return None
+        return round(max(0.0, (self.ended_at - self.connected_at).total_seconds()), 3)
+
+    @property
     def is_inbound(self) -> bool:
         """Whether the customer called us."""
         return self.direction == self.Direction.INBOUND
+
+
+ENDS = sorted(QueuedCall.FINAL)  # the kinds of event that end a call
 
 
 class CallEvent(models.Model):
@@ -203,6 +239,16 @@ class CallEvent(models.Model):
 
     class Meta:
         ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["call"], condition=Q(kind__in=ENDS), name="one_end_per_call"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["at"], condition=Q(detail__recovered=True), name="events_recovered"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.kind

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
 from django.utils import timezone
 
+from callcenter.history import Removals
 from callcenter.ids import new_id
 from queues.models.call import QueuedCall
 
@@ -69,6 +71,9 @@ class Alert(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     dismissed_at = models.DateTimeField(null=True, blank=True)
+    dismissed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
 
     class Meta:
         ordering = ["-last_at"]
@@ -90,6 +95,7 @@ class ProviderFact(models.Model):
     name = models.CharField(max_length=48, primary_key=True)
     value = models.JSONField()
     at = models.DateTimeField()
+    history = Removals()
 
     def __str__(self) -> str:
         return self.name

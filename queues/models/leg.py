@@ -14,8 +14,29 @@ from callcenter.ids import new_id
 from queues.models.call import QueuedCall
 from queues.models.offer import Offer
 
+# By hand: it runs for nearly every webhook, and building it anew costs more than running it.
+_KNOWN_BY = """
+SELECT * FROM queues_leg
+WHERE session_id = ANY(%s) OR provider_id = ANY(%s) OR id = %s LIMIT 1
+"""
+
+
+def our_label(label: str) -> uuid.UUID | None:
+    """Return the key of the leg that we placed under this label, if it is one of ours."""
+    try:
+        return uuid.UUID(hex=label)
+    except ValueError:
+        return None
+
 
 class LegQuerySet(models.QuerySet["Leg"]):
+    def known_by(self, handles: Iterable[str], label: str = "") -> Leg | None:
+        """Return the leg with any of these handles, or placed under our own label, or None."""
+        known = list(handles)
+        if not known and not label:
+            return None
+        return next(iter(self.raw(_KNOWN_BY, [known, known, our_label(label)])), None)
+
     def by_handles(self, handles: Iterable[str], label: str = "") -> LegQuerySet:
         """Legs known by any of these provider handles, or placed with `label`, our own key."""
         handles = list(handles)
@@ -62,6 +83,18 @@ class Leg(models.Model):
         null=True, blank=True, help_text="When the provider is asked about this leg next."
     )
     asks = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(
+        null=True, blank=True, help_text="From when the provider may have our request to place it."
+    )
+    shape = models.CharField(max_length=8, blank=True, db_default="")
+    request = models.TextField(
+        blank=True,
+        db_default="",
+        help_text="The body that was sent; a repeat sends the same bytes.",
+    )
+    held_back_at = models.DateTimeField(
+        null=True, blank=True, help_text="When our own limits held this leg back last."
+    )
     last_error = models.CharField(max_length=200, blank=True)
 
     objects = LegQuerySet.as_manager()

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from agents.models import Agent
 from callcenter.ids import new_id
@@ -110,6 +110,25 @@ class Offer(Transitions):
             models.CheckConstraint(
                 condition=Q(state__in=OPEN_STATES) ^ Q(ended_at__isnull=False),
                 name="offer_ends_once",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="joined") | Q(joined_at__isnull=False),
+                name="joined_offer_has_its_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["dialling", "ringing", "answered"])
+                | Q(check_at__isnull=False)
+                | Q(kind="click"),  # its deadline is that of the contact's leg
+                name="ringing_offer_has_a_deadline",
+            ),
+            # SQL compares with nothing as neither true nor false, which a check lets pass.
+            models.CheckConstraint(
+                condition=Q(answered_at__gte=F("created_at"))
+                & Q(joined_at__gte=F("answered_at"))
+                & Q(ended_at__gte=F("created_at"))
+                & Q(ended_at__gte=F("joined_at"))
+                & Q(wrap_up_ended_at__gte=F("ended_at")),
+                name="times_of_an_offer_are_in_order",
             ),
         ]
         indexes = [

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from agents.models import Agent
+from callcenter.history import Changes
 from callcenter.sautikit import actions, phone
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Queue(models.Model):
     say_position = models.BooleanField(default=True, help_text="Tell callers their place in line.")
     retired_at = models.DateTimeField(null=True, blank=True, editable=False)
     members = models.ManyToManyField(Agent, through="Member", related_name="queues")
+    history = Changes()
 
     HEARD = ("greeting", "hold_message")
 
@@ -117,6 +119,7 @@ class Member(models.Model):
     position = models.PositiveSmallIntegerField(
         default=0, help_text="The order of the strategy “in order of the members”."
     )
+    history = Changes()
 
     class Meta:
         ordering = ["position", "id"]
@@ -156,6 +159,7 @@ class Menu(models.Model):
     on_failure = models.CharField(
         max_length=12, choices=OnFailure.choices, default=OnFailure.FIRST_OPTION
     )
+    history = Changes()
 
     HEARD = ("prompt",)
 
@@ -186,6 +190,7 @@ class MenuOption(models.Model):
     submenu = models.ForeignKey(
         Menu, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    history = Changes()
 
     class Meta:
         ordering = ["id"]
@@ -221,6 +226,7 @@ class Number(models.Model):
     menu = models.ForeignKey(
         Menu, null=True, blank=True, on_delete=models.CASCADE, related_name="numbers"
     )
+    history = Changes()
 
     class Meta:
         ordering = ["id"]
