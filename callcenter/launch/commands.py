@@ -1,13 +1,15 @@
 """The commands of `python3 up.py`, which the targets of the Makefile call."""
 
+import argparse
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from callcenter.launch import ROOT, VENV, dotenv, environment, stack
+from callcenter.launch import ROOT, VENV, audit, backup, dotenv, environment, stack
 from callcenter.launch.console import say, sentence
 from callcenter.launch.place import Address, Place
 from callcenter.launch.processes import CannotStart
@@ -20,7 +22,14 @@ _USAGE = """python3 up.py COMMAND
   test-long [...]  the tests that take minutes
   lint [...]       ruff, mypy and the migrations; with names: only those
   bench [...]      the benchmarks
+  audit-dependencies [--strict]
+                   known vulnerabilities of what is installed
+  reload           new code and settings into a `run` that was started elsewhere; no call is lost
   down [MODE]      stop a `demo` or `run` that was started elsewhere
+  backup [--keep N] [FILE or DIRECTORY]
+                   everything in one file, while it runs or not; into var/backups/
+  restore [--replace] FILE
+                   a backup into the place of the data, with the centre stopped
 """
 _CHECKS = {
     "ruff": ["ruff", "check", "."],
@@ -41,8 +50,15 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if command in {"demo", "run"} and not rest:
             return _serve(command)
+        if command == "reload" and not rest:
+            return _reload()
         if command == "down":
             return _down(rest or ["demo", "run"])
+        if command in {"backup", "restore"}:
+            return {"backup": _backup, "restore": _restore}[command](rest)
+        if command == "audit-dependencies" and set(rest) <= {"--strict"}:
+            environment.ensure("dev")
+            return audit.audit(strict=bool(rest))
         if command in {"test", "test-long", "lint", "bench"}:
             environment.ensure("dev")
             return {"test": _test, "test-long": _test_long, "lint": _lint, "bench": _bench}[
@@ -71,7 +87,7 @@ def _serve(mode: str) -> int:
         address.check_free(patience=10 if place.services.exists() else 0)
     environment.ensure("run")
     environment.enter([str(ROOT / "up.py"), mode])
-    return stack.serve(mode, settings)
+    return stack.serve(place, settings)
 
 
 def _check_settings(settings: dict[str, str]) -> None:
@@ -84,6 +100,30 @@ def _check_settings(settings: dict[str, str]) -> None:
         f"{first}Settings in .env or the environment keep the call centre from starting:\n{lines}\n"
         "docs/install.md goes through them; `make demo` needs none."
     )
+
+
+def _reload() -> int:
+    _check_settings(dotenv.effective())
+    environment.ensure("run")
+    reload(Place("run"))
+    return 0
+
+
+def reload(place: Place) -> None:
+    """Have a running centre take over the code and the settings of now; wait until it has."""
+    pid = place.holder()
+    if not pid:
+        raise CannotStart(f"`{place.mode}` is not running: start it.")
+    place.reloaded.unlink(missing_ok=True)
+    os.kill(pid, signal.SIGUSR1)
+    say(f"Reloading `{place.mode}` (process {pid}) …")
+    while not place.reloaded.exists():
+        if place.holder() != pid:
+            raise CannotStart(f"`{place.mode}` has ended meanwhile: see its logs.")
+        time.sleep(0.1)
+    if outcome := place.reloaded.read_text():
+        raise CannotStart(f"Not all of it was reloaded. {outcome}")
+    say("Reloaded: every process has the code and the settings of now.")
 
 
 def _down(modes: Sequence[str]) -> int:
@@ -102,6 +142,47 @@ def _down(modes: Sequence[str]) -> int:
         else:
             say(f"`{mode}` is not running.")
     return 0
+
+
+# --- Backup and restore ------------------------------------------------------------------------
+
+
+def _backup(arguments: Sequence[str]) -> int:
+    parser = _parser("backup")
+    parser.add_argument("target", nargs="?", type=_path)
+    parser.add_argument("--keep", type=int)
+    options = parser.parse_args(arguments)
+    if options.keep is not None and options.keep < 1:
+        raise CannotStart("--keep wants a number of backups from 1.")
+    backup.backup(_centre("backup", arguments, options.demo), options.target, keep=options.keep)
+    return 0
+
+
+def _restore(arguments: Sequence[str]) -> int:
+    parser = _parser("restore")
+    parser.add_argument("file", type=_path)
+    parser.add_argument("--replace", action="store_true")
+    options = parser.parse_args(arguments)
+    centre = _centre("restore", arguments, options.demo)
+    backup.restore(centre, options.file, replace=options.replace)
+    return 0
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(f"python3 up.py {command}", allow_abbrev=False)
+    parser.add_argument("--demo", action="store_true", help="that of the demo")
+    return parser
+
+
+def _path(text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _centre(command: str, arguments: Sequence[str], demo: bool) -> backup.Centre:
+    """Go on in the environment, where PostgreSQL's programs are."""
+    environment.ensure("run")
+    environment.enter([str(ROOT / "up.py"), command, *arguments])
+    return backup.Centre(Place("demo" if demo else "run"), dotenv.effective())
 
 
 # --- Checks, tests and benchmarks --------------------------------------------------------------

@@ -15,6 +15,8 @@ from pathlib import Path
 from callcenter.launch import VAR, dotenv
 from callcenter.launch.processes import CannotStart, open_private
 
+KEPT_SECRETS = ("secret-key", "webhook-token")  # made once; a backup has them too
+
 
 @dataclass(frozen=True)
 class Place:
@@ -31,6 +33,11 @@ class Place:
     def services(self) -> Path:
         """What runs now, for `manage.py`; there only while it does, or after a kill -9."""
         return self.directory / "services.json"
+
+    @property
+    def reloaded(self) -> Path:
+        """How the last `up.py reload` went: empty, or what went wrong."""
+        return self.directory / "reloaded"
 
     def log(self, name: str) -> Path:
         """The log file of one process."""

@@ -36,8 +36,9 @@ class Signals:
     """Stop requests as a count that every wait looks at, so that none comes at a bad moment."""
 
     def __init__(self) -> None:
-        """Take over SIGINT, SIGTERM, SIGHUP and SIGCHLD; main thread only."""
+        """Take over SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGCHLD; main thread only."""
         self.stops = 0
+        self.reload = False  # `up.py reload` asks for new code and settings
         self.hurry = False  # Ctrl-C once more, while stopping
         self._wake, writer = os.pipe()
         os.set_blocking(self._wake, False)
@@ -47,7 +48,11 @@ class Signals:
         signal.signal(signal.SIGTERM, self._stop)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup means it
             signal.signal(signal.SIGHUP, self._stop)
+        signal.signal(signal.SIGUSR1, self._reload)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _reload(self, number: int, _: object) -> None:
+        self.reload = True
 
     def _stop(self, number: int, _: object) -> None:
         if self.stops and number == signal.SIGINT:
@@ -230,11 +235,19 @@ def open_private(path: Path, flags: int = os.O_TRUNC) -> BinaryIO:
 
 
 def trim(log: Path) -> None:
-    """Keep a log below its limit: the older part moves to `<log>.1`; safe while it is written."""
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > _LOG_LIMIT:
-            shutil.copyfile(log, log.with_name(log.name + ".1"))
-            os.truncate(log, 0)
+    """Keep a log below its limit: the older part moves to `<log>.1`; safe while it is written.
+
+    Where the disk has no room for that part, it is given up: the log is cut all the same.
+    """
+    old = log.with_name(log.name + ".1")
+    with contextlib.suppress(OSError):
+        if log.stat().st_size <= _LOG_LIMIT:
+            return
+        try:
+            shutil.copyfile(log, old)
+        except OSError:
+            old.unlink(missing_ok=True)
+        os.truncate(log, 0)
 
 
 def started_at(pid: int) -> str:

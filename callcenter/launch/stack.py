@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import math
 import os
 import signal
 import sys
@@ -12,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callcenter import embedded
+from callcenter import disk, embedded
 from callcenter.launch import ROOT, dotenv
-from callcenter.launch.console import say, sentence, step
+from callcenter.launch.backup import finish_swap
+from callcenter.launch.console import say, sentence, shown, step
 from callcenter.launch.environment import need_space
 from callcenter.launch.place import Address, Place
 from callcenter.launch.processes import (
@@ -31,14 +33,14 @@ from callcenter.launch.processes import (
 )
 
 _BACK_OFF = (1, 2, 5, 10, 30)  # seconds before a child that died is started again
+_SAY_AGAIN = 600.0  # seconds between two sentences about a disk that stays full
 _SETTLED = 60.0  # seconds alive after which it counts as new
 _DEMO_AGENTS = "amina brian chebet david esther faisal"
 
 
-def serve(mode: str, settings: Mapping[str, str]) -> int:
-    """Start `mode`, keep it up until Ctrl-C, stop it; return the exit code."""
-    place = Place(mode)
-    address = Address.of(mode, settings)
+def serve(place: Place, settings: Mapping[str, str]) -> int:
+    """Start the mode of `place`, keep it up until Ctrl-C, stop it; return the exit code."""
+    address = Address.of(place.mode, settings)
     signals = Signals()
     stack = Stack(place, address, settings, signals)
     code = 0
@@ -62,11 +64,6 @@ def serve(mode: str, settings: Mapping[str, str]) -> int:
     return code
 
 
-def shown(path: Path) -> str:
-    """Return a path as a person in the checkout would write it."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
 @dataclass
 class Stack:
     """The processes of one mode."""
@@ -80,12 +77,14 @@ class Stack:
     _programs: list[Child] = field(default_factory=list, init=False)
     _environment: dict[str, str] = field(default_factory=dict, init=False)
     _for_manage: dict[str, str] = field(default_factory=dict, init=False)
+    _said_of_disk: float = field(default=-math.inf, init=False)
 
     def run(self) -> None:
         """Start everything in order, say so, and watch it until a signal raises Stopped."""
         demo = self.place.mode == "demo"
         began = time.monotonic()
         self._end_leftovers()
+        finish_swap(self.place)
         self.address.check_free()
         need_space(
             self.place.directory, 50 if (self.place.directory / "postgres").exists() else 150
@@ -121,12 +120,13 @@ class Stack:
     # --- Settings ------------------------------------------------------------------------------
 
     def _base_environment(self) -> dict[str, str]:
+        ours_alone = {"PYTHONUNBUFFERED": "1", "STATE_DIR": str(self.place.directory)}
         if self.place.mode == "run":
-            return {**self.settings, "DOTENV": "off", "PYTHONUNBUFFERED": "1"}
+            return {**self.settings, "DOTENV": "off", **ours_alone}
         # Nothing of a real account reaches the demo.
         ours = ("SAUTIKIT_", "SECRET_KEY", "PUBLIC_BASE_URL", "ALLOWED_HOSTS", "HOLD_MUSIC_URL")
         kept = {name: text for name, text in self.settings.items() if not name.startswith(ours)}
-        return {**kept, "PYTHONUNBUFFERED": "1"}
+        return {**kept, **ours_alone}
 
     def _run_settings(self) -> dict[str, str]:
         return {
@@ -200,16 +200,18 @@ class Stack:
             self._manage("collectstatic", "--noinput", "--verbosity", "0")
             stamp.write_text(now)
 
-    def _start_programs(self) -> None:
+    def _web(self) -> tuple[str, ...]:
         workers = dotenv.number(self.settings, "WEB_WORKERS", 2, most=64)
-        threads = dotenv.number(self.settings, "WORKER_THREADS", 12, most=64)
-        self._start(
-            "web",
+        return (
             "-m", "granian", "--interface", "asgi", "--host", self.address.host,
             "--port", str(self.address.port), "--workers", str(workers),
-            "--workers-kill-timeout", "3", "--respawn-failed-workers", "--no-ws",
+            "--workers-kill-timeout", "5", "--respawn-failed-workers", "--no-ws",
             "--log-level", "warning", "callcenter.asgi:application",
         )  # fmt: skip
+
+    def _start_programs(self) -> None:
+        threads = dotenv.number(self.settings, "WORKER_THREADS", 12, most=64)
+        self._start("web", *self._web())
         celery = ("-m", "celery", "--quiet", "-A", "callcenter")
         self._start(
             "worker",
@@ -220,16 +222,14 @@ class Stack:
         self._start("beat", *celery, "beat", "-s", schedule, "--pidfile=", "--loglevel", "warning")
 
     def _start(self, name: str, *arguments: str | Path) -> None:
-        child = Child(
-            name,
-            [sys.executable, *arguments],
-            self.place.log(name),
-            env=self._environment,
-            cwd=ROOT,
-        )
+        child = self._child(name, *arguments)
         child.start()
         self._programs.append(child)
         self._write_services()
+
+    def _child(self, name: str, *arguments: str | Path) -> Child:
+        command = [sys.executable, *arguments]
+        return Child(name, command, self.place.log(name), env=self._environment, cwd=ROOT)
 
     def _manage(self, *arguments: str) -> None:
         command = [sys.executable, "manage.py", *arguments]
@@ -243,12 +243,24 @@ class Stack:
         run(child, pause=self.signals.pause)
 
     def _is_ready(self) -> bool:
+        return self._get("/health/ready") is not None
+
+    def _serves(self, web: Child) -> bool:
+        """Whether this web takes requests: the one that answered is a process of its group."""
+        try:
+            process = json.loads(self._get("/health/live") or b"{}")["process"]
+            return os.getpgid(process) == web.pid
+        except (ValueError, KeyError, ProcessLookupError):
+            return False
+
+    def _get(self, path: str) -> bytes | None:
         connection = http.client.HTTPConnection(self.address.nearby, self.address.port, timeout=5)
         try:
-            connection.request("GET", "/health/ready", headers={"Host": "127.0.0.1"})
-            return connection.getresponse().status == 200
+            connection.request("GET", path, headers={"Host": "127.0.0.1"})
+            answer = connection.getresponse()
+            return answer.read() if answer.status == 200 else None
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         finally:
             connection.close()
 
@@ -273,17 +285,18 @@ class Stack:
 
     def _watch(self) -> None:
         """Start again what dies, later each time; return never."""
-        fails = dict.fromkeys([*self._servers, *self._programs], 0)
-        since = dict.fromkeys(fails, time.monotonic())
+        fails: dict[Child, int] = {}
+        since: dict[Child, float] = {}
         due: dict[Child, float] = {}
         while True:
             now = time.monotonic()
-            for child in fails:
+            for child in [*self._servers, *self._programs]:
+                began = since.setdefault(child, now)
                 if child in due or child.alive:
                     continue
-                fails[child] = 0 if now - since[child] > _SETTLED else fails[child]
-                delay = _BACK_OFF[min(fails[child], len(_BACK_OFF) - 1)]
-                fails[child] += 1
+                failed = 0 if now - began > _SETTLED else fails.get(child, 0)
+                delay = _BACK_OFF[min(failed, len(_BACK_OFF) - 1)]
+                fails[child] = failed + 1
                 due[child] = now + delay
                 say(f"{_clock()} {child.failure(3)}\n{_clock()} {child.name} again in {delay} s")
             for child in [child for child, at in due.items() if at <= now]:
@@ -292,16 +305,69 @@ class Stack:
                 self._start_again(child)
             for log in self.place.log("web").parent.glob("*.log"):
                 trim(log)
+            self._look_at_the_disk()
+            if self.signals.reload:
+                self.signals.reload = False
+                self._reload()
             nearest = min(due.values(), default=now + 30)
             self.signals.pause(max(nearest - time.monotonic(), 0.05))
+
+    def _reload(self) -> None:
+        """Take over new code and new settings, with calls going on: migrate, then one by one."""
+        say(f"{_clock()} Reloading")
+        outcome = ""
+        try:
+            self.settings = dotenv.effective()
+            self._environment = {**self._base_environment(), **self._for_manage}
+            self._manage("migrate", "--noinput", "--verbosity", "0")
+            self._collect_static()
+            for child in self._programs:
+                if child.name != "web":
+                    stop([child], wait=self.signals.wait)
+                    child.env = self._environment
+                    child.start()
+            self._renew_web()
+        except (CannotStart, OSError) as problem:
+            outcome = sentence(problem)
+        say(f"{_clock()} {outcome or 'Reloaded'}")
+        new = self.place.reloaded.with_suffix(".new")
+        new.write_text(outcome)
+        new.replace(self.place.reloaded)
+
+    def _renew_web(self) -> None:
+        """Start the new web beside the old, on the same port; then let the old one finish."""
+        old = next(child for child in self._programs if child.name == "web")
+        new = self._child("web", *self._web())
+        new.start()
+        try:
+            wait_until(
+                lambda: self._serves(new), children=[new], seconds=90, pause=self.signals.pause
+            )
+        except BaseException:
+            stop([new])
+            raise
+        self._programs[self._programs.index(old)] = new
+        self._write_services()
+        stop([old], wait=self.signals.wait)
+
+    def _look_at_the_disk(self) -> None:
+        """Say that a disk fills up: at once, and every ten minutes while it is so."""
+        warn = self.settings.get("DISK_WARN_MB", "").strip()
+        warn_mb = int(warn) if warn.isdecimal() else disk.NEARLY_FULL_MB
+        trouble = disk.trouble(self.place.directory, warn_mb)
+        if not trouble:
+            self._said_of_disk = -math.inf
+        elif time.monotonic() - self._said_of_disk > _SAY_AGAIN:
+            self._said_of_disk = time.monotonic()
+            say(f"{_clock()} {trouble}")
 
     def _start_again(self, child: Child) -> None:
         child.kill()  # what may be left of its group, a port held by it above all
         try:
             child.start()
-        except (CannotStart, OSError) as problem:
+            self._write_services()
+        except (CannotStart, OSError) as problem:  # a full disk, say: it is tried again
             say(f"{_clock()} {sentence(problem)}")
-        self._write_services()
 
     def _write_services(self) -> None:
         """Tell `manage.py` how to reach the servers, and the next start what may be left of us."""
@@ -328,7 +394,7 @@ class Stack:
         try:
             processes = json.loads(self.place.services.read_text())["processes"].values()
             left = {pid: (began, how) for pid, began, how in processes if began}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return
         for pid, (began, how) in left.items():
             if started_at(pid) == began:
