@@ -60,6 +60,7 @@ class Leg:
     recorded: bool = True  # has a call record of its own, visible by REST
     parent: Leg | None = None
     sequence: int = 0
+    name: str = ""  # the same in each run: kind, party, and the how-manieth of these
     call_id: str = field(default_factory=new_call_id)
     session_id: str = field(default_factory=new_session_id)
     status: str = "ringing"  # contract 1.3
@@ -67,6 +68,8 @@ class Leg:
     answered_at: float | None = None
     ended_at: float | None = None
     touched_at: float = field(default_factory=time.time)
+    listed_at: float = 0.0  # from when on REST lists it, and tells it
+    readable_at: float = 0.0
     end_cause: str = ""
     ended_by: str = ""
     rate_minor: int = 0

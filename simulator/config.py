@@ -45,6 +45,7 @@ class Switches:
     event_retry_seconds: list[float] = field(  # contract 6.5, compressed
         default_factory=lambda: [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0]
     )
+    voice_retry_seconds: list[float] = field(default_factory=list)  # waits; contract 4.4
     per_minute: bool = False  # billing per started minute, contract 8
     inbound_rate_minor: int = 0  # per minute, contract 8
     outbound_rate_minor: int = 300

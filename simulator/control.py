@@ -16,7 +16,7 @@ from simulator.webhooks import VOICE_EDGES
 if TYPE_CHECKING:
     from simulator.server import Simulator
 
-FIXED = {"host", "port", "api_key", "seed", "phones", "traffic"}  # at the start
+FIXED = {"host", "port", "api_key", "phones", "traffic"}  # at the start
 
 
 class Control:

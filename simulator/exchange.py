@@ -46,6 +46,7 @@ class Exchange:
         self.interpreter = Interpreter(self)
         self.wallet_minor = config.wallet_minor
         self._scripts: set[asyncio.Task[None]] = set()
+        self._named: Counter[tuple[str, str]] = Counter()
         self.in_use: Counter[str] = Counter()  # phones that we rang, ringing or talking
 
     def change(self, values: dict[str, Any]) -> None:
@@ -55,7 +56,7 @@ class Exchange:
         faults, phones = Faults(trial.faults, trial.seed), Phones({}, trial.default_phone)
         self.config.change(values)
         self.ledger.keep_finished = self.config.keep_finished
-        if "faults" in values:
+        if "faults" in values or "seed" in values:
             self.faults = self.webhooks.faults = faults
         if "default_phone" in values:
             self.phones.default = phones.default
@@ -126,12 +127,22 @@ class Exchange:
         leg.rate_minor = rate(leg, self.config.switches)
         self.ledger.open(leg)
         leg.sequence = self.ledger.opened
+        self._named[leg.kind, leg.remote] += 1
+        leg.name = f"{leg.kind} {leg.remote} {self._named[leg.kind, leg.remote]}"
         self.ledger.note(leg, "placed", kind=leg.kind)
+        leg.listed_at = leg.started_at + self._lateness(leg, "late_list")
+        leg.readable_at = leg.started_at + self._lateness(leg, "late_get")
         if leg.kind != "inbound":
             if self.in_use[leg.remote]:
                 self.ledger.note(leg, "line_in_use", phone=leg.remote)
             self.in_use[leg.remote] += 1
         self.webhooks.event(leg, "call.started")
+
+    def _lateness(self, leg: Leg, kind: str) -> float:
+        seconds = self.faults.lateness(kind, leg.name)
+        if seconds:
+            self.ledger.fault(leg, kind, seconds=seconds)
+        return seconds
 
     def _ring(self, leg: Leg) -> None:
         behaviour = leg.behaviour

@@ -13,7 +13,7 @@ from simulator.calls import Leg
 from simulator.config import Switches
 from simulator.documents import Action, InvalidDocument, parse_reply
 from simulator.phones import Press
-from simulator.webhooks import Reply
+from simulator.webhooks import DROPPED, REPLY_LOST, Reply
 
 if TYPE_CHECKING:
     from simulator.exchange import Exchange
@@ -106,7 +106,7 @@ class Interpreter:
     ) -> Document:
         reply = await self._exchange.webhooks.voice(leg, edge, url, state, method=method, **extra)
         document = self._read(reply)
-        if document.problem and document.problem != "dropped":
+        if document.problem and document.problem != DROPPED:
             self._exchange.ledger.problem(
                 leg, document.problem, edge=edge, url=url, reason=document.reason
             )
@@ -114,8 +114,8 @@ class Interpreter:
 
     @staticmethod
     def _read(reply: Reply) -> Document:
-        if reply.error == "dropped":
-            return Document([], "dropped", "the webhook was lost")
+        if reply.error in (DROPPED, REPLY_LOST):
+            return Document([], DROPPED, "the webhook or its reply was lost")
         if reply.status != 200:
             return Document([], "bad_reply", reply.error or f"status {reply.status}")
         try:

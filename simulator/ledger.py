@@ -49,6 +49,7 @@ class Ledger:
         self.posts: deque[dict[str, Any]] = deque(maxlen=RECENT_POSTS)
         self.receipts: deque[dict[str, Any]] = deque(maxlen=RECENT_POSTS)
         self.problems: deque[dict[str, Any]] = deque(maxlen=RECENT_PROBLEMS)
+        self.injected: deque[dict[str, Any]] = deque(maxlen=RECENT_POSTS)
         self.opened = 0
 
     def open(self, leg: Leg) -> None:
@@ -73,6 +74,14 @@ class Ledger:
         entry = self.note(leg, what, **details)
         self.problems.append({**entry, "call_id": leg.call_id, "session_id": leg.session_id})
 
+    def fault(self, leg: Leg | None, kind: str, **details: Any) -> None:
+        """Note a fault that was injected; `leg` where it is about one."""
+        entry = {"at": time.time(), "what": "fault", "kind": kind, **details}
+        if leg is not None:
+            entry = self.note(leg, "fault", kind=kind, **details)
+            entry = {**entry, "session_id": leg.session_id}
+        self.injected.append(entry)
+
     def close(self, leg: Leg) -> None:
         """A leg has ended: it may be forgotten from now on."""
         self.live.pop(leg, None)
@@ -86,7 +95,7 @@ class Ledger:
             self.interactions.popleft()
 
     def as_json(self, since: float = 0.0) -> dict[str, Any]:
-        """Legs touched, and interactions and problems alive or noted, at or after `since`."""
+        """Legs touched, and interactions, problems and faults alive or noted since then."""
         return {
             "at": time.time(),
             "legs": [leg.story() for leg in self.legs.values() if leg.touched_at >= since],
@@ -96,6 +105,7 @@ class Ledger:
                 if one.ended_at is None or one.ended_at >= since
             ],
             "problems": [one for one in self.problems if one["at"] >= since],
+            "injected": [one for one in self.injected if one["at"] >= since],
         }
 
 

@@ -40,6 +40,7 @@ class Room:
     members: dict[Leg, Member] = field(default_factory=dict)
     started: bool = False
     first: tuple[str, frozenset[str]] = ("", frozenset())  # first callback URL and its events
+    urls: dict[str, frozenset[str]] = field(default_factory=dict)  # all that were ever given
 
 
 Send = Callable[["Leg", str, dict[str, Any]], None]
@@ -77,6 +78,8 @@ class Rooms:
         room.members[leg] = member
         if member.events_url and not room.first[0]:
             room.first = (member.events_url, member.events)
+        if member.events_url:
+            room.urls[member.events_url] = member.events
         self._exchange.ledger.note(
             leg, "room_entered", room=name, participant_id=member.participant_id
         )
@@ -137,6 +140,10 @@ class Rooms:
         else:
             url, events = own if policy == "own" and own[0] else room.first
             targets[url] = events
+        others = [one for one in room.urls if one not in targets]
+        if others and self._exchange.faults.strikes("astray", f"{event} {member.leg.name}"):
+            self._exchange.ledger.fault(member.leg, "astray", event=event)
+            targets = {others[0]: room.urls[others[0]]}
         body = {
             "event": event,
             "conference_name": room.name,

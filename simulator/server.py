@@ -6,18 +6,22 @@ import asyncio
 import copy
 import hmac
 import ipaddress
+import json
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
+from simulator.calls import Leg
 from simulator.config import Config
 from simulator.control import Control
 from simulator.exchange import Exchange
+from simulator.faults import RestError
 from simulator.rest import Refused, Rest, error_response
 from simulator.traffic import Plan, Traffic
 
+FAULT_CODES = {402: "wallet.insufficient_funds", 404: "calls.not_found", 429: "rate_limited"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -88,28 +92,48 @@ class Simulator:
         if not hmac.compare_digest(key.encode(), self._initial.api_key.encode()):
             return error_response(401, "api_key.invalid", "unknown API key")
         route = f"{request.method} {request.path}"
-        fault = self.exchange.faults.answering(route)
-        if fault is not None and not fault.after:
-            return await self._fail(request, fault.status, fault.seconds)
+        fault = self.exchange.faults.answering(route, await self._subject(request))
+        if fault is not None:
+            self.exchange.ledger.fault(
+                self._leg(request), "rest_error", route=route, status=fault.status,
+                after=fault.after, not_json=fault.not_json,
+            )  # fmt: skip
+            if not fault.after:
+                return await self._fail(request, fault)
         try:
             response = await handler(request)
         except Refused as error:
             response = error_response(error.status, error.code, str(error))
         except web.HTTPException as error:
             response = error_response(error.status, f"http_{error.status}", error.reason)
-        if fault is not None:
-            return await self._fail(request, fault.status, fault.seconds)
-        return response
+        return response if fault is None else await self._fail(request, fault)
+
+    def _leg(self, request: web.Request) -> Leg | None:
+        handle = request.path.removeprefix("/v1/calls/").partition("/")[0]
+        return self.exchange.ledger.find(handle)
+
+    async def _subject(self, request: web.Request) -> str:
+        """What a request is about, by a name that is the same in each run."""
+        leg = self._leg(request)
+        if leg is not None or request.method != "POST":
+            return leg.name if leg else ""
+        try:
+            return str(json.loads(await request.read())["to"])
+        except (ValueError, KeyError, TypeError):
+            return ""
 
     @staticmethod
-    async def _fail(request: web.Request, status: int, seconds: float) -> web.Response:
-        if status:
-            code = {429: "rate_limited"}.get(status, "internal_error")
-            response = error_response(status, code, "a fault was asked for")
-            if status == 429:
-                response.headers["Retry-After"] = "1"
+    async def _fail(request: web.Request, fault: RestError) -> web.Response:
+        if fault.not_json:
+            page = "<html><body><h1>We will be back soon</h1></body></html>"
+            return web.Response(status=fault.status or 502, text=page, content_type="text/html")
+        if fault.status:
+            code = FAULT_CODES.get(fault.status, "internal_error")
+            response = error_response(fault.status, code, "a fault was asked for")
+            if fault.retry_after is not None:
+                response.headers["Retry-After"] = f"{fault.retry_after:g}"
             return response
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(fault.seconds)
         if request.transport is not None:
             request.transport.abort()
         return error_response(504, "internal_error", "a fault was asked for")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,6 +23,7 @@ from simulator.ledger import Ledger
 
 USER_AGENT = "Sautikit-VoiceProxy"
 VOICE_EDGES = ("ringing", "answered", "digits", "redirect", "dial_completed", "completed")
+DROPPED, REPLY_LOST = "dropped", "reply lost"  # what a Reply says of a fault
 MAX_QUERY_ID = 2048  # bytes of an encoded clientRequestId that still rides the query
 
 
@@ -103,15 +105,41 @@ class Webhooks:
         attempt: int = 1,
     ) -> Reply:
         """Send one webhook, through the faults, and book it; errors come back as a Reply."""
-        delivery = self.faults.outgoing(edge)
+        delivery = self.faults.outgoing(edge, leg.name)
+        for kind in delivery.injected:
+            self.ledger.fault(leg, kind, edge=edge)
         if delivery.delay:
             await asyncio.sleep(delivery.delay)
         if delivery.dropped:
             self.ledger.note(leg, "dropped", edge=edge, url=url)
-            return Reply(0, error="dropped")
-        for _ in range(delivery.copies - 1):
-            self.spawn(self._request(leg, edge, url, body, content_type, headers, method, attempt))
-        return await self._request(leg, edge, url, body, content_type, headers, method, attempt)
+            return Reply(0, error=DROPPED)
+        request = functools.partial(
+            self._request, leg, edge, url, body, content_type, headers, method, attempt
+        )
+        copies = [
+            self.spawn(self._later(number * delivery.spacing, request))
+            for number in range(1, delivery.copies)
+        ]
+        reply = await request()
+        if copies and edge == "ringing":
+            self.spawn(self._compare(leg, edge, reply, copies))
+        return Reply(0, error=REPLY_LOST) if delivery.reply_lost else reply
+
+    @staticmethod
+    async def _later(seconds: float, request: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
+        if seconds:
+            await asyncio.sleep(seconds)
+        return await request()
+
+    async def _compare(
+        self, leg: Leg, edge: str, reply: Reply, copies: list[asyncio.Task[Reply]]
+    ) -> None:
+        """A first question, asked several times, gets one document, or nothing (contract 4.6)."""
+        replies = [reply, *await asyncio.gather(*copies)]
+        documents = {one.body for one in replies if one.status == 200 and b'{"' in one.body}
+        if len(documents) > 1:
+            told = [one.decode(errors="replace") for one in documents]
+            self.ledger.problem(leg, "different_documents", edge=edge, documents=told)
 
     async def _request(
         self,
@@ -180,7 +208,15 @@ class Webhooks:
             url += ("&" if "?" in url else "?") + urlencode(fields)
             return await self.send(leg, edge, url, method="GET")
         content_type, body = self._encoded(fields)
-        return await self.send(leg, edge, url, body=body, content_type=content_type)
+        for attempt, wait in enumerate((*self.config.switches.voice_retry_seconds, None), 1):
+            reply = await self.send(
+                leg, edge, url, body=body, content_type=content_type, attempt=attempt
+            )
+            taken = 0 < reply.status < 500 or reply.error == DROPPED
+            if taken or wait is None:
+                break
+            await asyncio.sleep(wait)
+        return reply
 
     def status(self, leg: Leg, status: str) -> None:
         """Tell the status_url of a placed leg, if it has one, of a new status (contract 3.1)."""
@@ -312,7 +348,7 @@ class Webhooks:
                 headers=headers,
                 attempt=attempt,
             )
-            if 200 <= reply.status < 300 or reply.error == "dropped":
+            if 200 <= reply.status < 300 or reply.error == DROPPED:
                 return
             if attempt <= len(waits):
                 await asyncio.sleep(waits[attempt - 1])
