@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from axes.utils import reset as forget_wrong_passwords
 from django import forms
+from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.models import Group, User
@@ -13,6 +15,10 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from rest_framework.authtoken.admin import TokenAdmin as StockTokenAdmin
+from rest_framework.authtoken.models import TokenProxy
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
@@ -20,8 +26,9 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 from agents import presence
 from agents.models import Agent, PresencePeriod
 from agents.serializers import is_busy
-from callcenter.admin import ViewOnly
-from callcenter.permissions import AGENTS
+from callcenter.access import second_factor
+from callcenter.admin import ViewOnly, WithHistory
+from callcenter.permissions import AGENTS, is_privileged
 from queues import offers
 from queues.models import Member
 
@@ -53,6 +60,8 @@ class PresencePeriodInline(ViewOnly, TabularInline):
 class AgentForm(forms.ModelForm):
     """An agent and their account in one form."""
 
+    is_administrator = False  # who fills it in; the admin says
+
     username = forms.CharField(
         max_length=150, widget=UnfoldAdminTextInputWidget, help_text="For signing in."
     )
@@ -80,6 +89,9 @@ class AgentForm(forms.ModelForm):
             taken = taken.exclude(pk=self.instance.user_id)
         if taken.exists():
             raise forms.ValidationError("This username is taken.")
+        user = self.instance.user if self.instance.pk else None
+        if user and username != user.username and is_privileged(user) and not self.is_administrator:
+            raise forms.ValidationError("Only an administrator renames staff.")
         return username
 
     def clean_initial_password(self) -> str:
@@ -92,15 +104,17 @@ class AgentForm(forms.ModelForm):
         """Return the agent's account, made or renamed as the form says."""
         user = self.instance.user if self.instance.pk else User()
         user.username = self.cleaned_data["username"]
-        if not user.pk:
+        if user.pk:
+            user.save(update_fields=["username"])
+        else:
             user.set_password(self.cleaned_data.get("initial_password") or None)
-        user.save()
+            user.save()
         user.groups.add(Group.objects.get_or_create(name=AGENTS)[0])
         return user
 
 
 @admin.register(Agent)
-class AgentAdmin(ModelAdmin):
+class AgentAdmin(WithHistory, ModelAdmin):
     """Who takes calls. What an agent is doing now is derived from calls and cannot be edited."""
 
     list_display = ["name", "account", "destination", "presence", "engagement", "hold_off"]
@@ -109,7 +123,8 @@ class AgentAdmin(ModelAdmin):
     search_fields = ["name", "destination", "user__username"]
     form = AgentForm
     inlines = [MemberInline, PresencePeriodInline]
-    actions = ["make_available", "send_on_break", "sign_out", "end_wrap_up"]
+    history_parts = [(Member, "agent")]
+    actions = ["make_available", "send_on_break", "sign_out", "end_wrap_up", "let_sign_in"]
     fieldsets = [
         (None, {"fields": ["username", "initial_password", "name", "destination", "confirm_key"]}),
         ("Now", {"fields": ["presence", "presence_reason", "engagement", "hold_off"]}),
@@ -131,8 +146,18 @@ class AgentAdmin(ModelAdmin):
         return f"until {until:%H:%M:%S}: {agent.get_hold_off_reason_display()}"
 
     def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
+        """Save what the form has, and no more: engagement may have changed since it was shown."""
         obj.user = form.account()
-        super().save_model(request, obj, form, change)
+        if change:
+            obj.save(update_fields=["user", *AgentForm.Meta.fields])
+        else:
+            obj.save()
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Tell the form who fills it in."""
+        form = super().get_form(request, *args, **kwargs)
+        form.is_administrator = request.user.is_superuser
+        return form
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> list[str]:
         fixed = ["destination"] if obj and is_busy(obj) else []
@@ -177,21 +202,61 @@ class AgentAdmin(ModelAdmin):
         ended = sum(offers.end_wrap_up(agent.pk, at=timezone.now(), early=True) for agent in agents)
         self.message_user(request, f"{ended} of {len(agents)} were in wrap-up.")
 
+    @admin.action(description="Let try signing in again at once", permissions=["change"])
+    def let_sign_in(self, request: HttpRequest, agents: QuerySet[Agent]) -> None:
+        for agent in agents.select_related("user"):
+            forget_wrong_passwords(username=agent.user.username)
+        self.message_user(request, f"{len(agents)} agents may try again.", messages.SUCCESS)
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+
+for stock in (User, Group, TokenProxy, TOTPDevice, StaticDevice):  # the devices show their keys
+    admin.site.unregister(stock)
 
 
 @admin.register(User)
-class UserAdmin(StockUserAdmin, ModelAdmin):
+class UserAdmin(WithHistory, StockUserAdmin, ModelAdmin):
     """Accounts; for administrators."""
+
+    actions = ["let_sign_in", "remove_second_factor"]
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
+    @admin.action(description="Let try signing in again at once", permissions=["change"])
+    def let_sign_in(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        for user in users:
+            forget_wrong_passwords(username=user.username)
+        self.message_user(request, f"{len(users)} accounts may try again.", messages.SUCCESS)
+
+    @admin.action(description="Remove the second factor", permissions=["change"])
+    def remove_second_factor(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        removed = [user for user in users if second_factor.remove(user)]
+        for user in removed:
+            self.log_change(request, user, "Removed the second factor.")
+        self.message_user(request, f"{len(removed)} of {len(users)} had one.", messages.SUCCESS)
+
 
 @admin.register(Group)
-class GroupAdmin(ModelAdmin):
+class GroupAdmin(WithHistory, ModelAdmin):
     search_fields = ["name"]
     filter_horizontal = ["permissions"]
+
+
+@admin.register(TokenProxy)
+class TokenAdmin(StockTokenAdmin, ModelAdmin):
+    """API tokens; for administrators. A token may do what its user may do."""
+
+    list_display = ["user", "created"]
+
+
+class HistoryOfTokensAdmin(ViewOnly, ModelAdmin):
+    """Who made or removed whose API token, and when."""
+
+    list_display = ["history_date", "user", "history_type", "history_user", "history_change_reason"]
+    list_filter = ["history_type"]
+    list_select_related = ["user", "history_user"]
+    search_fields = ["user__username"]
+
+
+admin.site.register(apps.get_model("agents", "HistoricalToken"), HistoryOfTokensAdmin)

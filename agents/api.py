@@ -18,7 +18,12 @@ from agents import presence
 from agents.models import Agent
 from agents.serializers import AgentSerializer, PresenceSerializer, is_busy
 from callcenter.api import InUse
-from callcenter.permissions import IsSupervisor, IsSupervisorOrAgent, is_supervisor
+from callcenter.permissions import (
+    IsSupervisor,
+    IsSupervisorOrAgent,
+    is_privileged,
+    is_supervisor,
+)
 
 
 class AgentViewSet(
@@ -58,13 +63,14 @@ class AgentViewSet(
         agent = Agent.objects.select_for_update(of=("self",)).get(pk=instance.pk)
         if is_busy(agent):
             raise InUse(f"{agent.name} has a live call; remove the agent afterwards.")
-        if agent.user.is_staff and not self.request.user.is_superuser:
+        if is_privileged(agent.user) and not self.request.user.is_superuser:
             raise exceptions.PermissionDenied("Only an administrator removes an account of staff.")
         if not agent.offers.exists():
             agent.user.delete()
             return
         presence.change(agent.pk, "offline", at=timezone.now(), cause="removed")
-        Agent.objects.filter(pk=agent.pk).update(retired_at=timezone.now())
+        agent.retired_at = timezone.now()
+        agent.save(update_fields=["retired_at"])
         agent.memberships.all().delete()
         agent.user.is_active = False
         agent.user.save(update_fields=["is_active"])

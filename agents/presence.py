@@ -7,6 +7,7 @@ from django.db import transaction
 
 from agents.models import Agent, Presence, PresencePeriod
 from callcenter import bell
+from callcenter.outbox import writing
 
 
 @transaction.atomic
@@ -16,12 +17,16 @@ def change(
     """Set an agent's presence and its history; return the agent.
 
     `actor` is the user who asked, None for a policy, which `cause` names. Becoming available ends
-    a hold-off and starts the idle time anew; a call in progress goes on whatever is asked.
+    a hold-off and starts the idle time anew; a call in progress goes on whatever is asked. A clock
+    that was set back never makes a period end before it starts.
     """
-    agent = Agent.objects.select_for_update(of=("self",), no_key=True).get(pk=agent_pk)
+    locked = Agent.objects.select_for_update(of=("self",), no_key=True)
+    agent = locked.select_related("user").get(pk=agent_pk)
     reason = reason.strip()[:60] if presence == Presence.BREAK else ""
     if (agent.presence, agent.presence_reason) == (presence, reason):
         return agent
+    current = PresencePeriod.objects.filter(agent=agent, ended_at=None)
+    at = max(at, current.values_list("started_at", flat=True).first() or at)
     if presence == Presence.AVAILABLE:
         agent.hold_off_until, agent.hold_off_reason, agent.strikes = None, "", 0
         if agent.presence != Presence.AVAILABLE:
@@ -33,11 +38,26 @@ def change(
             "hold_off_until", "hold_off_reason", "strikes", "idle_since",
         ]
     )  # fmt: skip
-    PresencePeriod.objects.filter(agent=agent, ended_at=None).update(ended_at=at)
+    current.update(ended_at=at)
     PresencePeriod.objects.create(
         agent=agent, presence=presence, reason=reason, started_at=at, actor=actor, cause=cause
     )
+    writing.tell(_news(agent, at, cause))
     bell.ring("route")
     bell.ring("board")
     bell.ring("desk", agent.pk)
     return agent
+
+
+def _news(agent: Agent, at: datetime, cause: str) -> writing.News:
+    """Return what the outside is told of an agent, in the words of /api/agents/."""
+    row = {
+        "username": agent.user.username,
+        "name": agent.name,
+        "presence": agent.presence,
+        "presence_reason": agent.presence_reason,
+        "presence_since": writing.moment(agent.presence_since),
+        "engagement": agent.engagement,
+        "cause": cause,
+    }
+    return writing.News("agent.presence", agent.user.username, at, row)

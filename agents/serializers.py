@@ -10,9 +10,9 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db import transaction
 from rest_framework import serializers
 
-from agents.models import Agent, Presence
+from agents.models import Agent, HoldOff, Presence
 from callcenter.api import InUse
-from callcenter.permissions import AGENTS
+from callcenter.permissions import AGENTS, is_privileged
 from callcenter.sautikit import phone
 from queues.models import Member, Offer, Queue
 
@@ -32,6 +32,9 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         slug_field="slug", many=True, required=False, queryset=Queue.objects.filter(retired_at=None)
     )
     since = serializers.DateTimeField(source="engagement_since", read_only=True)
+    hold_off_reason = serializers.ChoiceField(
+        choices=[("", "None"), *HoldOff.choices], read_only=True
+    )
 
     class Meta:
         model = Agent
@@ -49,11 +52,13 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         taken = User.objects.filter(username=value)
         if self.instance:
             user = self.instance.user
-            if value != user.username and user.is_staff and not self._is_administrator():
+            if value != user.username and is_privileged(user) and not self._is_administrator():
                 raise serializers.ValidationError("Only an administrator renames staff.")
             taken = taken.exclude(pk=user.pk)
         else:
-            taken = taken.exclude(agent__retired_at__isnull=False, is_staff=False)
+            taken = taken.exclude(
+                agent__retired_at__isnull=False, is_staff=False, is_superuser=False
+            )
         if taken.exists():
             raise serializers.ValidationError("This username is taken.")
         return value
@@ -115,7 +120,8 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
             user.save()
         for name, value in validated_data.items():
             setattr(instance, name, value)
-        instance.save(update_fields=list(validated_data) or None)
+        if validated_data:  # never the whole row: what the agent is doing may have changed since
+            instance.save(update_fields=list(validated_data))
         if queues is not None:
             set_queues(instance, queues)
         return instance

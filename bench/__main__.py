@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import bells, centre, load, profiling, raw, rest, statements
+from bench import bells, centre, depth, endurance, load, perfect, profiling, raw, rest, statements
 from bench.house import CannotStart, House, answers
 from bench.measure import Row, table
 from bench.recorder import Exchange, Recorder
@@ -23,6 +23,9 @@ ROWS = {
     "3": "agent free -> POST",
     "4": "SQL statements of a call",
     "5": "memory and processor at rest",
+    "6": "a full house for a while",
+    "7": "matching, as the line grows",
+    "8": "waits against a perfect dispatcher",
 }
 
 
@@ -32,6 +35,7 @@ def main() -> int:
     rows = ", ".join(f"{number} {name}" for number, name in ROWS.items())
     parser.add_argument("rows", nargs="*", metavar="row", help=f"all, or some of: {rows}")
     parser.add_argument("--seconds", type=float, default=10, help="measured in rows 1 and 5")
+    parser.add_argument("--minutes", type=float, default=1, help="of row 6; 30 for the long one")
     parser.add_argument("--verbose", action="store_true", help="list every statement of row 4")
     parser.add_argument("--profile", action="store_true", help="where a voice webhook's time goes")
     asked = parser.parse_args()
@@ -78,7 +82,8 @@ class Bench:
             self._record()
         if self._wanted & {"1", "2"}:
             self._prepare_raw()
-        if self._wanted & {"1", "2", "3", "5"}:
+        self._try("7", depth.row)
+        if self._wanted & {"1", "2", "3", "5", "6", "8"}:
             self._house.start_programs()
             self._measure_the_stack()
 
@@ -101,6 +106,7 @@ class Bench:
         config = centre.simulator_config(house.url)
         house.start_simulator("simulator", house.simulator_url, config)
         self._try("3", lambda: bells.row(house, self._token))
+        self._try("8", lambda: perfect.row(house, max(30.0, 3 * seconds)))
         if self._wanted & {"1", "2"}:
             callers = load.Callers(house)
             player = self._start_raw()
@@ -108,6 +114,7 @@ class Bench:
             self._try("2", lambda: load.highest(callers, player))
             house.end(self._raw)
             callers.drain()
+        self._try("6", lambda: endurance.row(house, self._asked.minutes))
         for row in self.found:
             if row.name.startswith("5 at rest: memory") and self._wanted - {"5"}:
                 row.notes.append(rest.memory_now(house))

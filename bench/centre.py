@@ -14,6 +14,7 @@ QUEUE_KEYS, AGENT_KEYS = 800_000, 900_000
 AGENTS_PER_QUEUE = 40
 DIRECT_QUEUES, HELD_QUEUES = 2, 2
 LATE, ALONE_DIRECT, ALONE_HELD = 5, 6, 7  # queues for the rows that play single calls
+PERFECT, FULL = 8, 9  # a few agents under a known load; a line that nobody serves
 SPEED = 10  # phones live ten times as fast: 10 s of talk are 1 s
 TALK, PATIENCE, RING = (5, 15), (100, 200), 3  # phone seconds
 LATE_RING = 80
@@ -37,7 +38,9 @@ def agent_key(queue: int, agent: int) -> int:
 def staff() -> dict[int, int]:
     """How many agents each queue has."""
     busy = dict.fromkeys(range(1, 1 + DIRECT_QUEUES + HELD_QUEUES), AGENTS_PER_QUEUE)
-    return {**busy, LATE: AGENTS_PER_QUEUE + 10, ALONE_DIRECT: 1, ALONE_HELD: 1}
+    return {
+        **busy, LATE: AGENTS_PER_QUEUE + 10, ALONE_DIRECT: 1, ALONE_HELD: 1, PERFECT: 8, FULL: 1,
+    }  # fmt: skip
 
 
 def busy_lines() -> list[str]:
@@ -48,6 +51,7 @@ def busy_lines() -> list[str]:
 def build() -> str:
     """Create queues, agents and a supervisor; return the supervisor's API token."""
     from django.contrib.auth.models import Group, User
+    from django.db import transaction
     from django.utils import timezone
     from rest_framework.authtoken.models import Token
 
@@ -70,23 +74,25 @@ def build() -> str:
             name=f"Queue {queue}",
             direct_dial=queue <= DIRECT_QUEUES or queue == ALONE_DIRECT,
             wrap_up_seconds=1,
+            max_wait_seconds=4 * 3600 if queue == FULL else 600,
         )
         Number.objects.create(e164=line(queue), queue=row)
-        at_work = queue not in {LATE, ALONE_HELD}
+        at_work = queue not in {LATE, ALONE_HELD, FULL}
         presence = Presence.AVAILABLE if at_work else Presence.OFFLINE
         for number in range(count):
             user = User.objects.create(username=f"agent-{queue}-{number}")
             user.groups.add(group)
-            agent = Agent.objects.create(
-                pk=agent_key(queue, number),
-                user=user,
-                name=f"Agent {queue}-{number}",
-                destination=destination(queue, number),
-                presence=presence,
-            )
-            PresencePeriod.objects.create(
-                agent=agent, presence=presence, started_at=now, cause="bench"
-            )
+            with transaction.atomic():  # a presence without its period is refused
+                agent = Agent.objects.create(
+                    pk=agent_key(queue, number),
+                    user=user,
+                    name=f"Agent {queue}-{number}",
+                    destination=destination(queue, number),
+                    presence=presence,
+                )
+                PresencePeriod.objects.create(
+                    agent=agent, presence=presence, started_at=now, cause="bench"
+                )
             Member.objects.create(queue=row, agent=agent)
     return str(Token.objects.create(user=boss).key)
 

@@ -77,13 +77,14 @@ class Costs:
 class Callers:
     """The simulator's traffic: half of the callers to queues that always hold first."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, lines: list[str] | None = None) -> None:
         self.house, self._url = house, house.simulator_url
+        self._lines = lines or centre.busy_lines()
 
     def set(self, rate: float) -> int:
         """Let callers come at `rate` a second, Poisson; return how many have come so far."""
         plan = {
-            "per_minute": rate * 60, "to": centre.busy_lines(), "talk": centre.TALK,
+            "per_minute": rate * 60, "to": self._lines, "talk": centre.TALK,
             "patience": centre.PATIENCE,
         }  # fmt: skip
         body = plan if rate else {"stop": True}

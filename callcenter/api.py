@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
 from rest_framework import exceptions, status
@@ -21,6 +22,14 @@ class InUse(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = "This is in use by a live call."
     default_code = "in_use"
+
+
+class TooLarge(exceptions.APIException):
+    """The body is longer than any of ours (DATA_UPLOAD_MAX_MEMORY_SIZE)."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is too large."
+    default_code = "too_large"
 
 
 class Pagination(BasePagination):
@@ -91,6 +100,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Answer a model's own refusals at their field, like the serializers' ones."""
     if isinstance(error, DjangoValidationError):
         error = exceptions.ValidationError(as_serializer_error(error))
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge()
     elif isinstance(error, DataError):  # a NUL in the address, say
         error = exceptions.ParseError("A value of this request can be no value of ours.")
+    elif isinstance(error, RecursionError):
+        error = exceptions.ParseError("The body is nested too deeply.")
     return default_handler(error, context)

@@ -2,7 +2,7 @@
 
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from agents.api import AgentViewSet
@@ -11,15 +11,19 @@ from reporting.api import LiveView, QueueReportView
 
 router = DefaultRouter()
 router.include_root_view = False
+router.include_format_suffixes = False
 router.register("queues", QueueViewSet, basename="api-queue")
 router.register("agents", AgentViewSet, basename="api-agent")
 router.register("menus", MenuViewSet, basename="api-menu")
 router.register("calls", CallViewSet, basename="api-call")
 
+# A page: it has no OPTIONS in JSON.
+docs = SpectacularSwaggerSplitView.as_view(url_name="api-schema", http_method_names=["get", "head"])
+
 urlpatterns = [
     path("live/", LiveView.as_view(), name="api-live"),
     path("reports/queues/", QueueReportView.as_view(), name="api-report-queues"),
     path("schema/", login_not_required(SpectacularAPIView.as_view()), name="api-schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("docs/", docs, name="api-docs"),
     path("", include(router.urls)),
 ]

@@ -12,6 +12,7 @@ from typing import Any
 from a2wsgi import WSGIMiddleware
 from django.core.asgi import get_asgi_application
 
+from callcenter import standby
 from callcenter.wsgi import application as wsgi_application
 
 Message = MutableMapping[str, Any]
@@ -44,7 +45,9 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            standby.start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            standby.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return

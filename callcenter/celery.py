@@ -1,14 +1,31 @@
 """The Celery application and the beat schedule: all periodic jobs on one screen."""
 
 import os
+from contextlib import suppress
+from datetime import tzinfo
+from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
+from celery.signals import task_success
+from django.utils import timezone
+from redis import RedisError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcenter.settings")
 
-app = Celery("callcenter")
+app = Celery("callcenter", task_cls="callcenter.standby:Task")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.conf.beat_scheduler = "callcenter.beat:SteadyScheduler"
+
+
+class ByTheWallClock(crontab):
+    """Minutes and hours of TIME_ZONE, summer time and all."""
+
+    @property
+    def tz(self) -> tzinfo:  # type: ignore[override]  # the stubs say str, Celery takes a zone
+        return timezone.get_default_timezone()
+
 
 app.conf.beat_schedule = {
     # What the bells announce, once more: no caller waits longer than this for a lost message.
@@ -19,9 +36,36 @@ app.conf.beat_schedule = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "compare-live-calls": {
+        "task": "queues.tasks.compare_live_calls",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    # What is left to call with; an event about the wallet, or a refusal, looks sooner.
+    "watch-wallet": {
+        "task": "queues.tasks.look_at_wallet",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    # When nobody calls.
+    "audit": {
+        "task": "reporting.tasks.audit",
+        "schedule": ByTheWallClock(hour="3", minute="30"),
+        "options": {"expires": 3600},
+    },
     "housekeeping": {
         "task": "queues.tasks.housekeeping",
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
 }
+
+
+@task_success.connect  # in the worker only
+def _tell_that_it_sweeps(sender: Any, **kwargs: Any) -> None:
+    """Let the web processes know that they need not stand in."""
+    if sender.name == app.conf.beat_schedule["sweep"]["task"]:
+        from callcenter import pulse
+
+        with suppress(RedisError):
+            pulse.tell()

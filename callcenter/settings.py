@@ -1,16 +1,20 @@
 """Every setting of the project, read from the environment or from `.env` (the environment wins).
 
-In reading order: the site, the database, Redis, Celery, Django, the API, Sautikit. What each
-name means for an operator stands in `.env.example` and docs/install.md.
+In reading order: the site, the database, Redis, Celery, Django, who gets in and what browsers
+may do, the API, Sautikit. What each name means for an operator stands in `.env.example` and
+docs/install.md.
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
+
+from callcenter.postgres.base import pool_options
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -37,16 +41,24 @@ USE_TZ = True
 LANGUAGE_CODE = "en"
 USE_I18N = True
 
+# --- Where it writes ---------------------------------------------------------------------------
+STATE_DIR = Path(env.str("STATE_DIR", default=str(BASE_DIR / "var")))  # the launcher sets it
+DISK_WARN_MB = env.int("DISK_WARN_MB", default=1000)  # free space below which people are told
+if DISK_WARN_MB < 0:
+    raise ImproperlyConfigured("DISK_WARN_MB is a number of megabytes from 0.")
+
 # --- PostgreSQL: the only truth ----------------------------------------------------------------
 DATABASES = {"default": env.db("DATABASE_URL")}
 DATABASES["default"].update(
-    ENGINE="django.db.backends.postgresql",
+    ENGINE="callcenter.postgres",
     CONN_MAX_AGE=0,  # the pool keeps the connections
     OPTIONS={
+        # A host that has vanished is noticed too: seconds to connect, milliseconds to be heard.
+        "connect_timeout": 2,
+        "tcp_user_timeout": 5000,
         **DATABASES["default"].get("OPTIONS", {}),
         "options": "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=15000",
-        # 0.8 s: a voice webhook gets the static plan within a second when the database is away.
-        "pool": {"min_size": 1, "max_size": env.int("DB_POOL_SIZE", default=14), "timeout": 0.8},
+        "pool": pool_options(size=env.int("DB_POOL_SIZE", default=14)),
     },
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -66,6 +78,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "unacked_restore_interval": 5,
     "socket_connect_timeout": 1,
     "socket_timeout": 20,
+    "max_retries": 0,  # who rings does not wait: kombu's default is 6 s for each bell
 }
 CELERY_TIMEZONE = "UTC"
 
@@ -80,10 +93,16 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django_htmx",
+    "axes",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
+    "simple_history",
     "rest_framework",
     "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "callcenter.outbox",
     "agents",
     "queues",
     "reporting",
@@ -94,10 +113,15 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",  # asks the database only for who has a second factor
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # waived by name where it must be
+    "callcenter.access.middleware.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "callcenter.headers.Headers",
+    "simple_history.middleware.HistoryRequestMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: a sign-in that is locked out gets its page
 ]
 ROOT_URLCONF = "callcenter.urls"
 ASGI_APPLICATION = "callcenter.asgi.application"
@@ -135,23 +159,8 @@ STORAGES = {
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
-LOGIN_URL = reverse_lazy("login")
-LOGIN_REDIRECT_URL = reverse_lazy("home")
-LOGOUT_REDIRECT_URL = reverse_lazy("login")
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-]
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 60 * 60 * 12  # one long shift
-SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30 if _is_https else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _is_https else None
-X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 APPEND_SLASH = True
+LOGGING_CONFIG = "callcenter.masking.configure"  # as below, and masked
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -162,14 +171,66 @@ LOGGING = {
         # Celery names each task at INFO; the timeline of the call is the better record.
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},  # each wrong password is one; a right one is no news
     },
 }
+DEFAULT_EXCEPTION_REPORTER = "callcenter.error_reports.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "callcenter.error_reports.ReporterFilter"
 # DEBUG keeps every statement in memory otherwise; the checks that need one database each stay.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]  # the reverse proxy redirects, never the product
 if not _is_https:
     SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W012", "security.W016"]
 else:
     SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W021"]  # subdomains are not ours to bind
+
+# --- Who gets in, and what browsers may do (docs/security.md) -----------------------------------
+LOGIN_URL = reverse_lazy("login")
+LOGIN_REDIRECT_URL = reverse_lazy("home")
+LOGOUT_REDIRECT_URL = reverse_lazy("login")
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: refuses while too many passwords were wrong
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 20 if DEMO else 5
+AXES_COOLOFF_TIME = timedelta(minutes=1 if DEMO else 5)
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the time to wait is the time told
+AXES_CLIENT_IP_CALLABLE = "callcenter.access.sign_in.client_address"
+AXES_LOCKOUT_CALLABLE = "callcenter.access.sign_in.locked_out"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+REQUIRE_SECOND_FACTOR = env.str("REQUIRE_SECOND_FACTOR", default="off")
+if REQUIRE_SECOND_FACTOR not in {"off", "administrators", "supervisors"}:
+    raise ImproperlyConfigured(
+        f"REQUIRE_SECOND_FACTOR is {REQUIRE_SECOND_FACTOR!r}; set it to off, administrators or "
+        "supervisors (which includes administrators)."
+    )
+OTP_TOTP_ISSUER = f"Call centre {_public.hostname}"
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
+if _is_https:  # bound to this very host: no sibling can set or read them
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # pages carry their token themselves
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 60 * 60 * 12  # one long shift
+SECURE_HSTS_SECONDS = 60 * 60 * 24 * 30 if _is_https else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _is_https else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # a webhook has 64 KiB (queues.receiving)
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000  # a queue with a thousand members is one form of the admin
+DATA_UPLOAD_MAX_NUMBER_FILES = 0  # nothing takes a file
 
 # --- The API -----------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -194,6 +255,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "callcenter.schema.add_refusals",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "PresenceEnum": "agents.models.Presence",
         "EngagementEnum": "agents.models.Engagement",
@@ -215,6 +280,10 @@ UNFOLD = {
     "SIDEBAR": {"show_search": True},
 }  # fmt: skip
 
+# --- Outgoing webhooks ---------------------------------------------------------------------------
+# Whether administrators may let an endpoint lead into a private network.
+OUTBOX_ALLOW_PRIVATE = env.bool("OUTBOX_ALLOW_PRIVATE", default=False)
+
 # --- Sautikit ----------------------------------------------------------------------------------
 SAUTIKIT_API_BASE_URL = env.str("SAUTIKIT_API_BASE_URL", default="https://api.sautikit.com")
 SAUTIKIT_API_KEY = env.str("SAUTIKIT_API_KEY", default="")
@@ -230,3 +299,14 @@ SAUTIKIT_REQUIRE_SIGNATURE = env.bool("SAUTIKIT_REQUIRE_SIGNATURE", default=Fals
 SAUTIKIT_ALLOW_BARE_SIGNATURE = env.bool("SAUTIKIT_ALLOW_BARE_SIGNATURE", default=False)
 SAUTIKIT_EMPTY_REPLY = env.str("SAUTIKIT_EMPTY_REPLY", default="xml")  # xml or json
 HOLD_MUSIC_URL = env.str("HOLD_MUSIC_URL", default="")
+SAUTIKIT_CALLS_PER_SECOND = env.float("SAUTIKIT_CALLS_PER_SECOND", default=0.0)  # 0: no limit
+SAUTIKIT_CONCURRENT_LEGS = env.int("SAUTIKIT_CONCURRENT_LEGS", default=0)  # 0: no limit
+SAUTIKIT_LOW_BALANCE_MINOR = env.int("SAUTIKIT_LOW_BALANCE_MINOR", default=0)  # 0: the provider's
+for _name in (
+    "SAUTIKIT_CALLS_PER_SECOND", "SAUTIKIT_CONCURRENT_LEGS", "SAUTIKIT_LOW_BALANCE_MINOR",
+):  # fmt: skip
+    if not 0 <= globals()[_name] < float("inf"):
+        raise ImproperlyConfigured(f"{_name} is a number from 0; 0 switches it off.")
+WEBHOOK_KEEP_DAYS = env.int("WEBHOOK_KEEP_DAYS", default=7)  # the bodies of what was posted to us
+if WEBHOOK_KEEP_DAYS < 1:
+    raise ImproperlyConfigured("WEBHOOK_KEEP_DAYS is a number of days from 1.")

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
-from callcenter.admin import ViewOnly
+from callcenter.admin import ViewOnly, WithHistory
 from queues import alerts, calls, offers
 from queues.models import (
     Alert,
@@ -74,11 +74,12 @@ class MemberInline(TabularInline):
 
 
 @admin.register(Queue)
-class QueueAdmin(ModelAdmin):
+class QueueAdmin(WithHistory, ModelAdmin):
     list_display = ["name", "slug", "lines", "strategy", "service_level_seconds", "when_empty"]
     search_fields = ["name", "slug", "numbers__e164"]
     prepopulated_fields = {"slug": ["name"]}
     inlines = [QueueNumberInline, MemberInline]
+    history_parts = [(Member, "queue"), (Number, "queue")]
     fieldsets = [
         (None, {"fields": ["name", "slug", "language"]}),
         (
@@ -121,11 +122,12 @@ class OptionInline(TabularInline):
 
 
 @admin.register(Menu)
-class MenuAdmin(ModelAdmin):
+class MenuAdmin(WithHistory, ModelAdmin):
     list_display = ["name", "slug", "tries", "timeout", "on_failure"]
     search_fields = ["name", "slug", "numbers__e164"]
     prepopulated_fields = {"slug": ["name"]}
     inlines = [MenuNumberInline, OptionInline]
+    history_parts = [(MenuOption, "menu"), (Number, "menu")]
 
 
 class EventInline(ViewOnly, TabularInline):
@@ -203,11 +205,11 @@ class AlertAdmin(ViewOnly, ModelAdmin):
     @admin.action(description="Dismiss", permissions=["view"])
     def dismiss(self, request: HttpRequest, chosen: QuerySet[Alert]) -> None:
         for alert in chosen:
-            alerts.dismiss(alert.pk, at=timezone.now())
+            alerts.dismiss(alert.pk, at=timezone.now(), actor=request.user)
 
 
 @admin.register(ProviderFact)
-class ProviderFactAdmin(ModelAdmin):
+class ProviderFactAdmin(WithHistory, ModelAdmin):
     """What has been learnt about the provider; deleting a fact makes it be learnt again."""
 
     list_display = ["name", "value", "at"]

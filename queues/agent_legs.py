@@ -17,6 +17,7 @@ from queues.inbox import Arrival
 from queues.models import Leg, Offer, QueuedCall
 from queues.scene import Scene, scene
 
+PASSED_ON = "The call goes to somebody else. Thank you."
 _UNTAKEN = {
     "session_id": "(SELECT %s::text WHERE NOT EXISTS"
     " (SELECT 1 FROM queues_leg WHERE session_id = %s))",
@@ -44,7 +45,7 @@ def voice(
         answered(legs, callback, at)
         offer = opened.offer
         if offer is None or offer.pk != offer_pk or opened.call.is_final:
-            return documents.too_late()
+            return _after_the_offer(offer_pk)
         if offer.state == Offer.State.JOINED:
             return None
         if offer.agent.confirm_key and offer.conference_at is None:
@@ -87,7 +88,15 @@ def _confirm(opened: Scene, offer: Offer, digits: str | None, *, timed_out: bool
         return _to_the_room(opened, offer)
     state = Offer.State.DECLINED if key else Offer.State.NO_KEYPRESS
     calls.not_answered(opened, state)
-    return documents.farewell("The call goes to somebody else. Thank you.")
+    return documents.farewell(PASSED_ON)
+
+
+def _after_the_offer(offer_pk: uuid.UUID | None) -> str:
+    """What an agent hears whose offer is over; a repeated refusal gets the same words again."""
+    refused = {Offer.State.DECLINED, Offer.State.NO_KEYPRESS}
+    if offer_pk and Offer.objects.filter(pk=offer_pk, state__in=refused).exists():
+        return documents.farewell(PASSED_ON)
+    return documents.too_late()
 
 
 def _to_the_room(opened: Scene, offer: Offer) -> str:

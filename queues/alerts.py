@@ -1,11 +1,12 @@
 """What a supervisor should know: raised again it counts up, until somebody dismisses it."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
 from callcenter import bell
-from queues.models import Alert
+from queues.models import Alert, ProviderFact
 
 _RAISE = """
 INSERT INTO queues_alert (kind, subject, text, count, first_at, last_at)
@@ -22,8 +23,20 @@ def raise_alert(kind: str, subject: str, text: str, *, at: datetime) -> None:
     bell.ring("board")
 
 
-def dismiss(alert_pk: int, *, at: datetime) -> bool:
-    """Take an alert off the board; raised again, it is a new one."""
-    dismissed = Alert.objects.filter(pk=alert_pk, dismissed_at=None).update(dismissed_at=at)
+def dismiss(alert_pk: int, *, at: datetime, actor: Any = None) -> bool:
+    """Take an alert off the board, for the user who asked; raised again, it is a new one."""
+    alert = Alert.objects.filter(pk=alert_pk, dismissed_at=None)
+    is_wallet = alert.filter(kind="wallet", subject="").exists()
+    dismissed = alert.update(dismissed_at=at, dismissed_by=actor)
+    if dismissed and is_wallet:  # a supervisor says that there is money again
+        ProviderFact.objects.filter(pk="dialling_stopped").delete()
+        bell.ring("route")
     bell.ring("board")
     return bool(dismissed)
+
+
+def withdraw(kind: str, subject: str, *, at: datetime) -> None:
+    """Take an alert off the board because what it told of is over."""
+    open_alert = Alert.objects.filter(kind=kind, subject=subject[:128], dismissed_at=None)
+    if open_alert.update(dismissed_at=at):
+        bell.ring("board")

@@ -71,7 +71,8 @@ class QueueViewSet(
             return
         queue.numbers.all().delete()
         queue.memberships.all().delete()
-        Queue.objects.filter(pk=queue.pk).update(retired_at=timezone.now())
+        queue.retired_at = timezone.now()
+        queue.save(update_fields=["retired_at"])
 
 
 class MenuViewSet(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import IntegrityError, transaction
 
 from callcenter.ids import new_id
 from callcenter.sautikit import phone
-from callcenter.sautikit.callbacks import VoiceCallback
+from callcenter.sautikit.callbacks import Record, VoiceCallback
 from queues import alerts, calls, documents, ivr, routing
 from queues.inbox import Arrival
 from queues.models import Leg, Number, QueuedCall
-from queues.reconcile import FIRST_LIVE_CHECK
-from queues.scene import Scene
+from queues.scene import Scene, scene
 
 State = QueuedCall.State
 _PUBLIC = re.compile(r"[A-Za-z0-9._-]{1,58}")
@@ -105,8 +105,76 @@ def _new_leg(call: QueuedCall, callback: VoiceCallback, started_at: datetime) ->
         planned_at=started_at,
         placed_at=started_at,
         ended_at=started_at + timedelta(seconds=callback.duration_seconds or 0) if ended else None,
-        ask_at=None if ended else started_at + FIRST_LIVE_CHECK,
+        ask_at=None if ended else started_at + calls.LIVE_CHECK,
     )
+
+
+def serve(call: QueuedCall, *, at: datetime, arrival: Arrival) -> str:
+    """Answer the first POST of a call that we had found in the provider's list before it came."""
+    number = Number.objects.select_related("queue", "menu").filter(e164=call.line).first()
+    queue = number.queue if number else None
+    pick = partial(routing.claim_for_arrival, queue, at) if queue else None
+    with scene(call.pk, at=at, source=arrival.endpoint, pick=pick) as opened:
+        opened.keep(arrival)
+        if opened.call.state != State.GREETING or opened.call.step:
+            return opened.call.document
+        if number and number.menu:
+            return ivr.ask(opened, number.menu)
+        if queue:
+            return calls.enter_queue(opened, queue)
+        calls.end(opened, State.REJECTED, reason="unknown number")
+        return documents.unknown_number()
+
+
+def adopt(record: Record, *, at: datetime) -> Leg | None:
+    """Take in a call on one of our numbers that the provider has and no webhook told of.
+
+    A live one may still ask us what to do, and is answered as if it had just come. Returns None
+    where the number is not ours, or a webhook was quicker.
+    """
+    number = Number.objects.select_related("queue").filter(e164=record.local).first()
+    if number is None or not record.handles:
+        return None
+    arrived_at = min(record.started_at or at, at)
+    call = QueuedCall(
+        pk=new_id(),
+        direction=QueuedCall.Direction.INBOUND,
+        customer=record.remote or "anonymous",
+        line=number.e164,
+        queue=number.queue,
+        menu_id=number.menu_id,
+        priority=number.queue.priority if number.queue else 0,
+        arrived_at=arrived_at,
+        queued_at=arrived_at if number.queue else None,
+    )
+    handle = record.session_id or ""
+    call.public_id = handle if _PUBLIC.fullmatch(handle) else str(call.pk)
+    leg = Leg(
+        call=call,
+        role=Leg.Role.CUSTOMER,
+        state=Leg.State.ANSWERED if record.answered_at else Leg.State.RINGING,
+        party=call.customer,
+        line=call.line,
+        session_id=record.session_id,
+        provider_id=record.call_id,
+        planned_at=arrived_at,
+        placed_at=arrived_at,
+        answered_at=record.answered_at,
+        ask_at=at + calls.LIVE_CHECK,
+    )
+    try:
+        with transaction.atomic():
+            opened = Scene(call, None, None, at, "records")
+            opened.note(
+                "arrived", customer=phone.masked(call.customer), adopted=True,
+                queued_at=call.queued_at, queue_id=call.queue_id,
+            )  # fmt: skip
+            call.save(force_insert=True)
+            leg.save(force_insert=True)
+            opened.close()
+    except IntegrityError:
+        return None
+    return leg
 
 
 def _unknown_number(opened: Scene, callback: VoiceCallback) -> str:

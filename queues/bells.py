@@ -8,13 +8,18 @@ from functools import partial
 from django.utils import timezone
 
 from callcenter import bell
-from queues import routing, tasks
+from queues import alerts, provider, routing, tasks
 
 
 def connect() -> None:
     """Answer the bells that `queues` and `agents` ring."""
+    provider.clock = timezone.now
     bell.answer("route", _route)
     bell.answer("sweep_at", _sweep_at)
+    bell.answer("delivery_trouble", _delivery_trouble)
+    bell.answer("standing_in", _standing_in)
+    bell.answer("look_at_provider", partial(_send, tasks.look_at_provider))
+    bell.answer("look_at_wallet", partial(_send, tasks.look_at_wallet))
     for name, task in {
         "place": tasks.place_leg,
         "hang_up": tasks.hang_up_leg,
@@ -26,8 +31,8 @@ def connect() -> None:
         bell.answer(name, partial(_send, task))
 
 
-def _send(task, key: str) -> None:  # type: ignore[no-untyped-def]
-    task.delay(key)
+def _send(task, *keys: str) -> None:  # type: ignore[no-untyped-def]
+    task.delay(*keys)
 
 
 def _route() -> None:
@@ -39,3 +44,22 @@ def _sweep_at(when: datetime) -> None:
     """Sweep once more when something falls due, rather than up to a second later."""
     seconds = (when - timezone.now()).total_seconds()
     tasks.sweep.apply_async(countdown=max(0.0, seconds), expires=max(0.0, seconds) + 5)
+
+
+def _delivery_trouble(endpoint: str, error: str, is_dead: bool) -> None:
+    """Tell the supervisors that an outgoing webhook does not get through."""
+    what = "given up after a day" if is_dead else "not taken yet"
+    text = f"Webhooks to {endpoint}: a message was {what} ({error})."
+    alerts.raise_alert("outgoing_webhook", endpoint, text, at=timezone.now())
+
+
+def _standing_in(begins: bool) -> None:
+    """Tell the supervisors that worker, beat or Redis is away, and when that is over."""
+    if begins:
+        text = (
+            "The worker, beat or Redis is away: the web processes do their work meanwhile. "
+            "See the logs, and start them again."
+        )
+        alerts.raise_alert("standing_in", "", text, at=timezone.now())
+    else:
+        alerts.withdraw("standing_in", "", at=timezone.now())

@@ -28,6 +28,8 @@ ALONE = timedelta(seconds=15)  # a party alone in a room, or after the other has
 LAP = timedelta(seconds=20)  # a lap of music and a little more
 LIVE_CHECK = timedelta(seconds=30)  # between questions about an answered leg
 JOIN_GRACE = timedelta(seconds=3)  # from the agent's room document to "they talk"
+NEVER_MET = timedelta(seconds=5)  # by which a customer was gone before "they talk"; clocks differ
+MET = timedelta(seconds=1)  # an agent's leg that lived so long with that document was in the room
 ANSWER_PATIENCE = timedelta(seconds=20)  # for the answered agent to ask us what to do
 
 
@@ -101,7 +103,7 @@ def hold(scene: Scene) -> str:
         step=call.step + 1,
         document=document,
     )
-    scene.note("holding")
+    scene.note("holding", queue_id=call.queue_id)
     bell.ring("sweep_at", earliest)
     return document
 
@@ -124,6 +126,8 @@ def after_dial(
         return _lap_dial(scene)
     if answered and call.state == State.OFFERED:
         connect(scene, at=max(call.dialled_at or scene.at, scene.at - (talked or timedelta())))
+    if call.state == State.OFFERED:
+        _have_met(scene, until=scene.at)  # the agent's leaving has ended the room
     if call.state == State.CONNECTED:
         finish(scene, reason="dial over")
     if call.is_final:
@@ -155,11 +159,12 @@ def _lap_dial(scene: Scene) -> str:
 def _direct_dial_failed(scene: Scene, offer: Offer, outcome: Outcome) -> str:
     """No evidence of an answer: back to the line, or an apology to a contact whom we called."""
     not_answered(scene, _OFFER_END.get(outcome, Offer.State.NO_ANSWER))
-    if scene.call.is_final:
-        return documents.apology(scene.call)
     # The provider is asked: an answer that left no trace is corrected by its record.
     Offer.objects.filter(pk=offer.pk).update(check_at=scene.at, checks=0)
     bell.ring("check_offer", str(offer.pk))
+    if scene.call.is_final:
+        QueuedCall.objects.filter(pk=scene.call.pk).update(is_provisional=True)
+        return documents.apology(scene.call)
     scene.call.not_before = scene.at + AFTER_DIAL
     QueuedCall.objects.filter(pk=scene.call.pk).update(not_before=scene.call.not_before)
     return hold(scene)
@@ -206,12 +211,17 @@ def customer_ended(scene: Scene, *, outcome: Outcome, ended_at: datetime) -> Non
     call = scene.call
     if call.is_final:
         return
-    if call.state == State.CONNECTED:
+    if call.state == State.CONNECTED and had_left(call, ended_at):
+        _never_met(scene, ended_at)
+    elif call.state == State.CONNECTED:
         finish(scene, ended_at=ended_at, reason="customer hung up", customer_is_gone=True)
     elif call.state == State.GREETING:
-        abandon(scene, QueuedCall.AbandonedIn.MENU, ended_at=ended_at)
+        where = QueuedCall.AbandonedIn.QUEUE if call.queued_at else QueuedCall.AbandonedIn.MENU
+        abandon(scene, where, ended_at=ended_at)
     elif call.state == State.WAITING:
         abandon(scene, QueuedCall.AbandonedIn.QUEUE, ended_at=ended_at)
+    elif call.state == State.OFFERED and _have_met(scene, until=ended_at):
+        finish(scene, ended_at=ended_at, reason="customer hung up", customer_is_gone=True)
     elif call.state == State.OFFERED:
         abandon(scene, QueuedCall.AbandonedIn.RINGING, ended_at=ended_at)
     elif call.state == State.DIALLING:
@@ -220,6 +230,44 @@ def customer_ended(scene: Scene, *, outcome: Outcome, ended_at: datetime) -> Non
         end(
             scene, _OUTBOUND_END.get(outcome, State.FAILED), ended_at=ended_at, reason=outcome.value
         )
+
+
+def had_left(call: QueuedCall, ended_at: datetime) -> bool:
+    """Whether a customer whose leg ended then was gone when the agent came into the room."""
+    return call.connected_at is not None and ended_at <= call.connected_at - NEVER_MET
+
+
+def given_up_in(offer: Offer | None, ended_at: datetime) -> str:
+    """Where a customer was who left at this time."""
+    rang = offer is not None and offer.created_at <= ended_at
+    return QueuedCall.AbandonedIn.RINGING if rang else QueuedCall.AbandonedIn.QUEUE
+
+
+def _never_met(scene: Scene, ended_at: datetime) -> None:
+    """The agent is alone in the room: the customer's end had not been told in time."""
+    offer = scene.offer
+    scene.note("never_met", agent=offer.agent.name if offer else "")
+    if offer:
+        offers.close(scene, Offer.State.CALLER_GONE)
+    scene.call.connected_at = None
+    end(
+        scene, State.ABANDONED, ended_at=ended_at, abandoned_in=given_up_in(offer, ended_at),
+        agent=None, connected_at=None, connected_is_estimated=False,
+    )  # fmt: skip
+
+
+def _have_met(scene: Scene, *, until: datetime) -> bool:
+    """Connect the two who were in the room by this time, though nobody has told of the join.
+
+    The end of a leg may be quicker than the room's events, or these may be lost.
+    """
+    offer = scene.offer
+    if offer is None or offer.state != Offer.State.ANSWERED or offer.conference_at is None:
+        return False
+    if until - offer.conference_at < MET:
+        return False
+    connect(scene, at=offer.conference_at, estimated=True)
+    return True
 
 
 _OUTBOUND_END = {
@@ -278,6 +326,7 @@ def agent_answered(scene: Scene, *, answered_at: datetime) -> None:
     offer = scene.offer
     if offer is None or offer.state == Offer.State.JOINED:
         return
+    answered_at = max(answered_at, offer.created_at)  # the provider's clock may be behind ours
     if offer.kind == Offer.Kind.DIRECT:
         connect(scene, at=answered_at)
     elif offer.state != Offer.State.ANSWERED:
@@ -304,11 +353,9 @@ def agent_ended(scene: Scene, offer: Offer, *, outcome: Outcome, ended_at: datet
     elif scene.call.state == State.CONNECTED:
         finish(scene, ended_at=ended_at, reason="agent hung up")
     elif offer.state == Offer.State.ANSWERED:
-        in_room_since = offer.conference_at
-        if in_room_since and ended_at - in_room_since >= JOIN_GRACE:
-            connect(scene, at=in_room_since, estimated=True)
+        if _have_met(scene, until=ended_at):
             finish(scene, ended_at=ended_at, reason="agent hung up")
-        elif offer.agent.confirm_key and in_room_since is None:
+        elif offer.agent.confirm_key and offer.conference_at is None:
             not_answered(scene, Offer.State.NO_KEYPRESS)
         else:
             not_answered(scene, Offer.State.DECLINED)
@@ -374,12 +421,16 @@ def end(
 ) -> None:
     """Bring the call to its one end."""
     call = scene.call
-    ended_at = max(ended_at or scene.at, call.arrived_at)
+    seen = [at for at in (call.arrived_at, call.queued_at, call.connected_at) if at]
+    ended_at = max(ended_at or scene.at, *seen)
     call.move_to(
         state, ended_at=ended_at, end_reason=reason[:120], offerable_from=None,
         is_acknowledged=True, offer=scene.offer, **changes,
     )  # fmt: skip
-    scene.note(state, reason=reason, abandoned_in=changes.get("abandoned_in"))
+    scene.note(
+        state, reason=reason, abandoned_in=changes.get("abandoned_in"),
+        queue_id=call.queue_id, queued_at=call.queued_at, ended_at=ended_at,
+    )  # fmt: skip
 
 
 def hang_up_customer(scene: Scene, *, after: timedelta = timedelta()) -> None:

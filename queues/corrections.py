@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from agents.models import Engagement, HoldOff
+from agents.models import Agent, Engagement, HoldOff
 from callcenter import bell
 from callcenter.transitions import StaleTransition
 from queues import calls, offers
@@ -30,12 +30,13 @@ def to_completed(
         if ended_at:
             calls.finish(scene, ended_at=ended_at, reason="agent hung up")
         return
-    if call.state not in {State.WAITING, State.ABANDONED}:
+    if call.state not in {State.WAITING, State.ABANDONED, State.FAILED}:
         return
-    if call.state == State.ABANDONED and not call.is_provisional:
+    if call.is_final and not call.is_provisional:
         return
     was = call.state
-    over_at = call.ended_at or ended_at or scene.at
+    answered_at = max(answered_at, offer.created_at)  # the provider's clock may be behind ours
+    over_at = max(call.ended_at or ended_at or scene.at, answered_at)
     try:
         if offer.state != Offer.State.ENDED:
             offer.move_to(Offer.State.ENDED, joined_at=answered_at, ended_at=over_at, check_at=None)
@@ -43,12 +44,15 @@ def to_completed(
         return
     call.move_to(
         State.COMPLETED, agent=offer.agent, connected_at=answered_at, abandoned_in="",
-        ended_at=max(over_at, answered_at), is_provisional=False, offer=None, offerable_from=None,
+        ended_at=over_at, is_provisional=False, offer=None, offerable_from=None,
         end_reason="corrected by the provider's record",
     )  # fmt: skip
-    scene.note("corrected", offer=offer, was=was, agent=offer.agent.name)
-    agent = offer.agent
-    if scene.offer or agent.engagement in {Engagement.IDLE, Engagement.RINGING}:
+    scene.note(
+        "corrected", offer=offer, was=was, agent=offer.agent.name,
+        became=State.COMPLETED, connected_at=answered_at, ended_at=over_at,
+    )  # fmt: skip
+    agent = scene.agent if scene.offer else _idle(offer.agent_id)
+    if agent:
         agent.strikes = 0
         type(agent).objects.filter(pk=agent.pk).update(
             strikes=0, hold_off_until=None, hold_off_reason=""
@@ -60,18 +64,47 @@ def to_completed(
     bell.ring("route")
 
 
+def never_met(scene: Scene, ended_at: datetime) -> None:
+    """The record shows that the customer of a completed call was gone before the agent came."""
+    call = scene.call
+    if not calls.had_left(call, ended_at):
+        return
+    offer = Offer.objects.filter(call=call, state=Offer.State.ENDED).order_by("-created_at").first()
+    ended_at = max(ended_at, call.queued_at or call.arrived_at)
+    where = calls.given_up_in(offer, ended_at)
+    call.move_to(
+        State.ABANDONED, abandoned_in=where, agent=None, connected_at=None,
+        connected_is_estimated=False, ended_at=ended_at, offer=scene.offer,
+        end_reason="corrected by the provider's record",
+    )  # fmt: skip
+    scene.note(
+        "corrected", offer=offer, was=State.COMPLETED, became=State.ABANDONED,
+        abandoned_in=where, ended_at=ended_at,
+    )  # fmt: skip
+
+
+def _idle(agent_pk: int) -> Agent | None:
+    """Lock an agent whom nothing else has taken since; not waited for, as the call is locked."""
+    agents = Agent.objects.filter(pk=agent_pk, engagement=Engagement.IDLE)
+    return agents.select_for_update(of=("self",), no_key=True, skip_locked=True).first()
+
+
 def to_busy(scene: Scene, offer: Offer) -> None:
     """The provider's record shows that an agent taken for absent was busy: no strike, 30 s."""
-    agent = offer.agent
-    is_own = agent.hold_off_reason == HoldOff.NO_ANSWER and agent.engagement == Engagement.IDLE
-    if offer.kind != Offer.Kind.DIRECT or offer.state != Offer.State.NO_ANSWER or not is_own:
+    if offer.kind != Offer.Kind.DIRECT or offer.state != Offer.State.NO_ANSWER:
+        return
+    agent = _idle(offer.agent_id)
+    if agent is None or agent.hold_off_reason != HoldOff.NO_ANSWER:
         return
     until = (offer.ended_at or scene.at) + timedelta(seconds=offers.HOLD_OFF_SECONDS[HoldOff.BUSY])
     Offer.objects.filter(pk=offer.pk).update(state=Offer.State.BUSY)
-    type(agent).objects.filter(pk=agent.pk, hold_off_reason=HoldOff.NO_ANSWER).update(
+    Agent.objects.filter(pk=agent.pk).update(
         hold_off_until=until, hold_off_reason=HoldOff.BUSY, strikes=max(0, agent.strikes - 1)
     )
-    scene.note("corrected", offer=offer, was=Offer.State.NO_ANSWER, agent=agent.name)
+    scene.note(
+        "corrected", offer=offer, was=Offer.State.NO_ANSWER, agent=agent.name,
+        became=Offer.State.BUSY,
+    )  # fmt: skip
 
 
 def to_abandoned(scene: Scene, offer: Offer) -> None:
@@ -90,4 +123,7 @@ def to_abandoned(scene: Scene, offer: Offer) -> None:
         end_reason="corrected by the provider's record",
     )  # fmt: skip
     Offer.objects.filter(pk=offer.pk).update(joined_at=None, answered_at=None)
-    scene.note("corrected", offer=offer, was=State.COMPLETED, agent=offer.agent.name)
+    scene.note(
+        "corrected", offer=offer, was=State.COMPLETED, agent=offer.agent.name,
+        became=State.ABANDONED,
+    )  # fmt: skip

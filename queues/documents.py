@@ -53,7 +53,7 @@ def _dial(call: QueuedCall, offer: Offer, timeout: int) -> list[Action]:
     caller_id = call.line if phone.is_e164(call.line) else None
     return [
         Dial(number=None if sip else destination, sip=sip, caller_id=caller_id, timeout=timeout),
-        Redirect(url=links.dial_result(call)),
+        Redirect(url=links.dial_result(call, call.step + 1)),
     ]
 
 
@@ -90,9 +90,9 @@ def _waiting_room(call: QueuedCall) -> list[Action]:
             end_on_exit=True,
             wait_url=links.hold_music(),
             status_events=("join", "leave", "end"),
-            status_events_callback_url=links.queue_events(call),
+            status_events_callback_url=links.queue_events(call, call.step + 1),
         ),
-        Redirect(url=links.dial_result(call)),
+        Redirect(url=links.dial_result(call, call.step + 1)),
     ]
 
 
@@ -104,7 +104,13 @@ def lap(call: QueuedCall, *, position: int | None) -> str:
         actions += speech(queue.hold_message, queue.language)
         if queue.say_position:
             actions.append(Say(text=position_words(position), language=queue.language))
-    return render([*actions, Play(url=links.lap_music()), Redirect(url=links.dial_result(call))])
+    return render(
+        [
+            *actions,
+            Play(url=links.lap_music()),
+            Redirect(url=links.dial_result(call, call.step + 1)),
+        ]
+    )
 
 
 def agent_room(offer: Offer) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -190,6 +190,23 @@ class Arrival:
             new_id(), key, self.endpoint, self.kind[:48], self.verdict, self.note[:200],
             json.dumps(self.fields)[:65536], self.at, self.at,
         ]  # fmt: skip
+
+
+@dataclass
+class Post:
+    """A verified request: what it says, and what the token in its URL names."""
+
+    arrival: Arrival
+    reference: Reference | None  # None at the URLs whose token is the account's own
+
+    @property
+    def at(self) -> datetime:
+        """When the request came in."""
+        return self.arrival.at
+
+
+# What is done with a request, by its endpoint; `queues.webhooks` says so of each.
+handlers: dict[str, Callable[[Post], object]] = {}
 
 
 def forget_old(at: datetime) -> int:

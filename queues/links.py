@@ -66,14 +66,14 @@ def menu(call: QueuedCall, step: int) -> str:
     return _url("/calls/menu", STEP, call.pk.hex, str(step))
 
 
-def dial_result(call: QueuedCall) -> str:
-    """Where the customer's leg asks what comes next."""
-    return _url("/calls/dial-result", CALL, call.pk.hex)
+def dial_result(call: QueuedCall, step: int) -> str:
+    """Where the customer's leg asks what comes after the document of `step`."""
+    return _url("/calls/dial-result", CALL, call.pk.hex, str(step))
 
 
-def queue_events(call: QueuedCall) -> str:
-    """Where the room tells about the customer."""
-    return _url("/calls/queue-events", CALL, call.pk.hex)
+def queue_events(call: QueuedCall, step: int) -> str:
+    """Where the room tells about the customer whom the document of `step` has led there."""
+    return _url("/calls/queue-events", CALL, call.pk.hex, str(step))
 
 
 def agent_queue_events(offer: Offer) -> str:

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Value
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Greatest
 
 from agents import presence
 from agents.models import Agent, Engagement, HoldOff, Presence
@@ -82,7 +84,10 @@ def make(
         if answer:
             changes |= {"step": call.step + 1, "document": answer(offer)}
         call.move_to(QueuedCall.State.OFFERED, **changes)
-    scene.note("offered", explained=why, agent=agent.name, kind=kind)
+    scene.note(
+        "offered", explained=why, agent=agent.name, kind=kind,
+        agent_id=agent.pk, queue_id=call.queue_id,
+    )  # fmt: skip
     if kind == Offer.Kind.ROOM:
         plan_leg(scene, offer)
     return offer
@@ -133,7 +138,7 @@ def talk(scene: Scene, *, at: datetime, estimated: bool) -> None:
         offerable_from=None,
         is_acknowledged=True,
     )
-    scene.note("connected", agent=agent.name, estimated=estimated or None)
+    scene.note("connected", agent=agent.name, connected_at=at, estimated=estimated or None)
 
 
 def close(scene: Scene, state: str, *, reason: str = "", ended_at: datetime | None = None) -> Offer:
@@ -150,7 +155,7 @@ def close(scene: Scene, state: str, *, reason: str = "", ended_at: datetime | No
         changes = _hold_off(agent, state, scene.at)
         set_engagement(agent, Engagement.IDLE, scene.at, **changes)
     scene.call.offer = None
-    scene.note(f"offer_{state}", offer=offer, agent=agent.name, reason=reason)
+    scene.note(f"offer_{state}", offer=offer, agent=agent.name, reason=reason, ended_at=ended_at)
     scene.offer = None
     if state != Offer.State.ENDED:
         hang_up_agent(scene, offer)
@@ -193,15 +198,18 @@ def _hold_off(agent: Agent, state: str, at: datetime) -> dict[str, Any]:
     if reason is None:  # the customer left, or our own fault: nobody is to blame
         return {}
     strikes = agent.strikes + (state in STRIKING)
-    if reason == HoldOff.NO_ANSWER:
-        seconds = min(NO_ANSWER_SECONDS * strikes, NO_ANSWER_MOST)
-    else:
-        seconds = HOLD_OFF_SECONDS[reason]
     return {
         "strikes": strikes,
-        "hold_off_until": at + timedelta(seconds=seconds),
+        "hold_off_until": at + timedelta(seconds=hold_off_seconds(reason, strikes)),
         "hold_off_reason": reason,
     }
+
+
+def hold_off_seconds(reason: HoldOff, strikes: int) -> int:
+    """Return for how long an agent with so many strikes in a row is passed over."""
+    if reason == HoldOff.NO_ANSWER:
+        return min(NO_ANSWER_SECONDS * strikes, NO_ANSWER_MOST)
+    return HOLD_OFF_SECONDS[reason]
 
 
 def _break_after_strikes(scene: Scene, agent: Agent) -> None:
@@ -254,7 +262,9 @@ def end_wrap_up(agent_pk: int, *, at: datetime, early: bool = False) -> bool:
         return False
     last = Offer.objects.filter(agent=agent_pk, state=Offer.State.ENDED).order_by("-created_at")
     if pk := last.values_list("pk", flat=True).first():
-        Offer.objects.filter(pk=pk, wrap_up_ended_at=None).update(wrap_up_ended_at=ended_at)
+        Offer.objects.filter(pk=pk, wrap_up_ended_at=None).update(
+            wrap_up_ended_at=Greatest("ended_at", Value(ended_at))
+        )
     bell.ring("route")
     bell.ring("board")
     bell.ring("desk", agent_pk)

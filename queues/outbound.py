@@ -11,7 +11,7 @@ from agents.models import Agent, Engagement, Presence
 from callcenter import bell
 from callcenter.ids import new_id
 from callcenter.sautikit import phone
-from queues import arrivals, offers
+from queues import arrivals, offers, provider
 from queues.models import Leg, Offer, Queue, QueuedCall
 from queues.scene import Scene
 
@@ -37,6 +37,8 @@ def click_to_call(
         raise NotFree(f"{agent.name} is offline.")
     if agent.engagement != Engagement.IDLE:
         raise NotFree(f"{agent.name} is not free: {agent.get_engagement_display().lower()}.")
+    if why := provider.why_not_dialling(at):
+        raise NotFree(why)
     pk = new_id()
     first = queue.numbers.first() if queue else None
     call = QueuedCall.objects.create(
@@ -86,6 +88,8 @@ def connect_agent(call_id: str, destination: str, *, at: datetime) -> Offer:
         .select_related("queue")
         .get(pk=call_pk)
     )
+    if why := provider.why_not_dialling(at):
+        raise NotFree(why)
     if call.state != QueuedCall.State.WAITING or call.offer_id or call.offerable_from is None:
         raise NotFree("The call is not waiting.")
     opened = Scene(call, None, None, at, "connect-agent")

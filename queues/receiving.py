@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from functools import wraps
 
 from django.conf import settings
@@ -24,30 +22,17 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from psycopg_pool import PoolTimeout
 
+from callcenter.clocks import in_words
 from callcenter.sautikit import actions, signature, tokens
 from callcenter.sautikit.callbacks import Unreadable, VoiceCallback, parse_body, parse_voice
 from queues import documents, links
-from queues.inbox import Arrival
-from queues.links import Reference
+from queues.inbox import Arrival, Post, handlers
 from queues.models import WebhookEvent
 
 log = logging.getLogger(__name__)
 MOST_BYTES = 64 * 1024
 # Unsigned, these are believed for the token in their URL.
 TRUSTED_BY_TOKEN = {"queue-events", "agent-status", "outbound-status"}
-
-
-@dataclass
-class Post:
-    """A verified request: what it says, and what the token in its URL names."""
-
-    arrival: Arrival
-    reference: Reference | None  # None at the URLs whose token is the account's own
-
-    @property
-    def at(self) -> datetime:
-        """When the request came in."""
-        return self.arrival.at
 
 
 class Refused(Exception):
@@ -121,16 +106,20 @@ def _judge(arrival: Arrival, raw: bytes) -> None:
     else:
         arrival.verdict = WebhookEvent.Verdict.QUARANTINED
         arrival.note = f"signature {verdict.result.value}"
+        if verdict.result is signature.Result.STALE:
+            way = "before" if verdict.age > 0 else "after"
+            arrival.note += f": made {in_words(verdict.age)} {way} our clock's time"
 
 
 VoiceHandler = Callable[[Post, VoiceCallback], str | None]
 EventHandler = Callable[[Post], None]
 View = Callable[[HttpRequest], HttpResponse]
-handlers: dict[str, Callable[[Post], object]] = {}  # by endpoint, for `queues.unhandled`
 
 
 def _postpone(post: Post, error: Exception) -> bool:
     """Keep a request that could not be handled for the sweep; False where even that fails."""
+    if isinstance(error.__cause__, PoolTimeout):
+        return False  # there is no database: others wait for this thread
     if isinstance(error, DatabaseError):
         connection.close()  # it may be the connection that is dead
     try:

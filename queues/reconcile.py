@@ -12,13 +12,13 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from callcenter.sautikit import errors, phone
+from callcenter import bell
+from callcenter.sautikit import errors
 from callcenter.sautikit.callbacks import Outcome, Record, VoiceCallback, normalise_status
 from callcenter.sautikit.outcomes import unreached
-from queues import calls, corrections, dialling, offers, provider
+from queues import adoption, calls, corrections, dialling, offers, provider
 from queues.inbox import Arrival
 from queues.models import Leg, Offer, QueuedCall
 from queues.scene import Scene, scene
@@ -26,7 +26,6 @@ from queues.scene import Scene, scene
 log = logging.getLogger(__name__)
 State = QueuedCall.State
 
-FIRST_LIVE_CHECK = timedelta(seconds=30)
 ASK_AGAIN = timedelta(seconds=3)
 PROVISIONAL_CHECKS = (0, 2, 5, 15)  # seconds after a direct dial that ended without evidence
 GONE_AFTER = timedelta(seconds=60)  # 404 for as long as this is a known end
@@ -99,7 +98,9 @@ def _end(
     ended_now = end_legs(Q(pk=leg.pk), outcome, ended_at, **changes)
     leg.state, leg.ended_at = Leg.State.ENDED, leg.ended_at or ended_at
     if leg.role == Leg.Role.CUSTOMER:
-        if ended_now:
+        if ended_now and opened.call.state == State.COMPLETED:
+            corrections.never_met(opened, ended_at)
+        elif ended_now:
             calls.customer_ended(opened, outcome=outcome, ended_at=ended_at)
         return
     offer = _offer_of(opened, leg)
@@ -214,7 +215,7 @@ def _not_found(leg: Leg, at: datetime) -> None:
 
 def ask_handle(handle: str, *, at: datetime) -> None:
     """An unsigned event named this handle: ask the provider, and take in what it knows."""
-    leg = leg_by_handles([handle])
+    leg = Leg.objects.known_by([handle])
     if leg:
         ask(leg.pk, at=at)
         return
@@ -222,82 +223,12 @@ def ask_handle(handle: str, *, at: datetime) -> None:
         record = provider.client().get_call(handle)
     except errors.SautikitError:
         return
-    leg = leg_by_handles(record.handles)  # the event may name it by the handle that we do not know
-    leg = leg or adopt(record.handles, record.local, record.remote, record.direction, at=at)
+    leg = Leg.objects.known_by(
+        record.handles
+    )  # the event may name it by the handle that we do not know
+    leg = leg or adoption.adopt_record(record, at=at)
     if leg:
         take_record(leg, record, at=at, source="record")
-
-
-# By hand: it runs for nearly every webhook, and building it anew costs more than running it.
-_BY_HANDLES = """
-SELECT * FROM queues_leg
-WHERE session_id = ANY(%s) OR provider_id = ANY(%s) OR id = %s LIMIT 1
-"""
-
-
-def leg_by_handles(handles: list[str] | tuple[str, ...], label: str = "") -> Leg | None:
-    """Return the leg known by any of these handles, or by our own label, or None."""
-    known = list(handles)
-    if not known and not label:
-        return None
-    found = Leg.objects.raw(_BY_HANDLES, [known, known, our_label(label)])
-    return next(iter(found), None)
-
-
-def our_label(label: str) -> uuid.UUID | None:
-    """Return the key of the leg that we placed under this label, if it is one of ours."""
-    try:
-        return uuid.UUID(hex=label)
-    except ValueError:
-        return None
-
-
-def adopt(
-    handles: tuple[str, ...], line: str, party: str, direction: str, *, at: datetime
-) -> Leg | None:
-    """Take an unknown outbound leg as that of the direct dial it can only belong to.
-
-    From our number to the destination of an open, answered or joined offer (or of one that has
-    just ended): the callee's own record, which the provider may or may not keep.
-    """
-    if direction != "outbound" or not party or not handles:
-        return None
-    recent = Offer.objects.filter(
-        Q(ended_at=None) | Q(ended_at__gte=at - timedelta(seconds=60)),
-        kind=Offer.Kind.DIRECT,
-        created_at__gte=at - timedelta(hours=4),
-        legs=None,
-    ).select_related("agent", "call")
-    for offer in recent.order_by("-created_at")[:50]:
-        if phone.same_party(offer.agent.destination, party) and (
-            not line or phone.same_party(offer.call.line, line)
-        ):
-            return _adopted(offer, handles, at)
-    return None
-
-
-def _adopted(offer: Offer, handles: tuple[str, ...], at: datetime) -> Leg:
-    session = next((handle for handle in handles if handle.startswith("HD_")), None)
-    other = next((handle for handle in handles if handle != session), None)
-    leg = Leg(
-        call=offer.call,
-        offer=offer,
-        role=Leg.Role.AGENT,
-        state=Leg.State.RINGING,
-        party=offer.agent.destination,
-        line=offer.call.line,
-        session_id=session,
-        provider_id=other,
-        planned_at=offer.created_at,
-        placed_at=offer.created_at,
-        ask_at=at + ASK_AGAIN,
-    )
-    try:
-        with transaction.atomic():
-            leg.save(force_insert=True)
-    except IntegrityError:  # somebody was quicker
-        leg = leg_by_handles(handles) or leg
-    return leg
 
 
 # --- Offers whose time has come ----------------------------------------------------------------
@@ -370,7 +301,7 @@ def _find_callee(offer: Offer, at: datetime) -> tuple[Leg, Record] | None:
         return None
     if record is None:
         return None
-    return _adopted(offer, record.handles, at), record
+    return adoption.take_as_callee(offer, record.handles, at), record
 
 
 def _still_dialling(offer: Offer, at: datetime) -> None:
@@ -420,6 +351,4 @@ def _after_the_end(offer: Offer, at: datetime) -> None:
             checks=done, check_at=max(next_at, at) if next_at else None
         )
     if next_at:
-        from callcenter import bell
-
         bell.ring("sweep_at", next_at)

@@ -8,15 +8,17 @@ from callcenter.permissions import AGENTS, SUPERVISORS
 MANAGED = ["queue", "number", "member", "menu", "menuoption", "agent"]
 SEEN = [
     "queuedcall", "callevent", "offer", "leg", "webhookevent", "alert", "providerfact",
-    "callrecord", "presenceperiod",
+    "callrecord", "auditrun", "presenceperiod", "endpoint", "message", "delivery",
 ]  # fmt: skip
+
+OURS = ["agents", "queues", "reporting", "outbox"]
 
 
 def set_up_roles() -> None:
     """Make the groups `supervisor` and `agent`; run again, it repairs them."""
     Group.objects.get_or_create(name=AGENTS)
     supervisors, _ = Group.objects.get_or_create(name=SUPERVISORS)
-    ours = Permission.objects.filter(content_type__app_label__in=["agents", "queues", "reporting"])
+    ours = Permission.objects.filter(content_type__app_label__in=OURS)
     managed = ours.filter(content_type__model__in=MANAGED)
     seen = ours.filter(content_type__model__in=SEEN, codename__startswith="view_")
     supervisors.permissions.set(managed | seen)

@@ -9,7 +9,7 @@ skipping it would serve a later caller first; whoever holds it does so for milli
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import Count, Exists, F, Max, Q, QuerySet, Sum
@@ -23,8 +23,6 @@ from queues import offers, provider
 from queues.models import Offer, Queue, QueuedCall
 from queues.models.queue import Strategy
 from queues.scene import Scene
-
-DIALLING_PAUSE = timedelta(seconds=30)  # after the provider refused for want of money
 
 _HEADS = """
 SELECT q.*, EXISTS (
@@ -45,11 +43,11 @@ WHERE EXISTS (
       AND NOT (a.destination LIKE 'sip%%' AND EXISTS (
           SELECT 1 FROM queues_providerfact WHERE name = 'sip_to_refused'))
 )
-AND NOT EXISTS (
-    SELECT 1 FROM queues_providerfact WHERE name = 'dialling_stopped' AND at > %(paused)s
-)
+AND NOT {stopped} AND NOT {away}
 ORDER BY head.priority DESC, head.arrived_at, head.id
-"""
+""".format(  # noqa: S608 - no value is in it
+    stopped=provider.STOPPED.format(paused="%(paused)s"), away=provider.AWAY.format(at="%(at)s")
+)
 
 
 def match(at: datetime) -> int:
@@ -69,7 +67,7 @@ def offer_next(at: datetime) -> tuple[Offer | None, bool]:
     then call. The new offer's leg is planned; its bell rings after the commit.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_HEADS, {"at": at, "paused": at - DIALLING_PAUSE})
+        cursor.execute(_HEADS, {"at": at, "paused": at - provider.DIALLING_PAUSE})
         columns = [column.name for column in cursor.description or ()]
         heads = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     for head in heads:
@@ -217,7 +215,8 @@ def _ahead(call: QueuedCall) -> QuerySet[QueuedCall]:
 
 _EXPLANATION = """
 (SELECT jsonb_build_object(
-    'agent', %s::text, 'kind', %s::text, 'chosen', %s::text, 'strategy', %s::text,
+    'agent', %s::text, 'agent_id', %s::bigint, 'queue_id', %s::bigint,
+    'kind', %s::text, 'chosen', %s::text, 'strategy', %s::text,
     'also_routable', coalesce(jsonb_agg(name ORDER BY idle_since) FILTER (WHERE why = ''), '[]'),
     'passed_over', coalesce(jsonb_object_agg(name, why) FILTER (WHERE why <> ''), '{}'))
 FROM (
@@ -238,8 +237,8 @@ def explanation(queue: Queue, chosen: Agent, kind: str, at: datetime) -> RawSQL:
 
     An expression, so that the database finds it out as the event is written.
     """
-    values = [chosen.name, kind, chosen.name, queue.strategy, at, queue.pk, chosen.pk, EXPLAINED]
-    return RawSQL(_EXPLANATION, values)  # noqa: S611 - a constant, its values apart
+    told = [chosen.name, chosen.pk, queue.pk, kind, chosen.name, queue.strategy]
+    return RawSQL(_EXPLANATION, [*told, at, queue.pk, chosen.pk, EXPLAINED])  # noqa: S611 - a constant, its values apart
 
 
 EXPLAINED = 50  # members named in one explanation
@@ -263,7 +262,7 @@ def why_nobody(queue: Queue, at: datetime) -> str:
     if not words_of:
         return "The queue has no agents."
     if "" in words_of:
-        return "Being offered now."
+        return provider.why_not_dialling(at) or "Being offered now."
     counts = Counter(words_of)
     words = {
         "break": "on break", "offline": "offline", "ringing": "ringing", "on_call": "on a call",

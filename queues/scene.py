@@ -16,6 +16,9 @@ from django.db.models.expressions import RawSQL
 
 from agents.models import Agent
 from callcenter import bell
+from callcenter.outbox import writing
+from callcenter.outbox.writing import News
+from queues import telling
 from queues.models import CallEvent, Menu, Offer, Queue, QueuedCall
 from queues.models.offer import OPEN_STATES
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from queues.inbox import Arrival
 
 ATTEMPTS = 8
+ASKED = {"record", "records"}  # sources: the provider's record, asked for by us
+# What no webhook told, and only our asking found, is marked so in the timeline, and counted.
+RECOVERED = {"arrived", "agent_answered", *QueuedCall.FINAL, QueuedCall.State.CONNECTED}
 
 
 class Contended(Exception):
@@ -33,8 +39,9 @@ class Contended(Exception):
 class Scene:
     """One call, its open offer and that offer's agent, locked until the scene closes.
 
-    `at` is the time of what is being told, `source` who tells it. Events that are noted are
-    written when the scene closes; then the boards are told.
+    `at` is the time of what is being told, `source` who tells it. It is never before what the call
+    has seen already: a clock may be set back, and an event that failed is handled again later.
+    Events that are noted are written when the scene closes; then the boards are told.
     """
 
     call: QueuedCall
@@ -44,7 +51,15 @@ class Scene:
     source: str
     picked: Agent | None = None
     events: list[CallEvent] = field(default_factory=list)
+    news: list[News] = field(default_factory=list)
     kept: tuple[str, list[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        call, offer = self.call, self.offer
+        seen = [call.arrived_at, call.queued_at, call.connected_at]
+        if offer:
+            seen += [offer.created_at, offer.answered_at, offer.joined_at]
+        self.at = max(self.at, *(at for at in seen if at))
 
     def note(
         self,
@@ -58,6 +73,8 @@ class Scene:
         """Add an event to the call's timeline; `explained` is found out by the database."""
         about = offer or self.offer
         told = {key: value for key, value in detail.items() if value not in (None, "")}
+        if self.source in ASKED and (kind in RECOVERED or kind.startswith("offer_")):
+            told["recovered"] = True
         self.events.append(
             CallEvent(
                 call=self.call,
@@ -68,6 +85,7 @@ class Scene:
                 detail=explained or told,
             )
         )
+        self.news += telling.news(self.call, kind, about, told, at=self.at)
 
     def keep(self, arrival: Arrival, *, about: str = "") -> None:
         """Keep the request that told all this, together with the events."""
@@ -81,14 +99,14 @@ class Scene:
                     cursor.execute(*self.kept)
             return
         self._write()
-        self.events = []
+        self.events, self.news = [], []
         bell.ring("board")
         for agent in (self.agent, self.picked):
             if agent:
                 bell.ring("desk", agent.pk)
 
     def _write(self) -> None:
-        """Insert the events, and the request that is to be kept, in one statement."""
+        """Insert the events, what is told of them, and the request to be kept: one statement."""
         rows, values = [], []
         for event in self.events:
             detail, more = "%s::jsonb", [json.dumps(event.detail, default=str)]
@@ -97,12 +115,21 @@ class Scene:
             rows.append(f"(%s, %s, %s, %s, %s, {detail})")
             offer_pk = event.offer.pk if event.offer else None
             values += [self.call.pk, offer_pk, event.at, event.kind, event.source, *more]
-        statement = _EVENTS + ", ".join(rows)
+        statement, clauses, before = _EVENTS + ", ".join(rows), [], []
         if self.kept:
             insertion, kept = self.kept
-            statement, values = f"WITH kept AS ({insertion}) {statement}", [*kept, *values]
+            clauses, before = [f"kept AS ({insertion})"], [*kept]
+        if self.news:
+            telling_it, told = writing.telling(self.news)
+            clauses, before = [*clauses, f"told AS ({telling_it})"], [*before, *told]
+            statement += " RETURNING (SELECT count FROM told)"
+        if clauses:
+            statement = f"WITH {', '.join(clauses)} {statement}"
         with connection.cursor() as cursor:
-            cursor.execute(statement, values)
+            cursor.execute(statement, [*before, *values])
+            is_told = bool(self.news) and cursor.fetchone()[0] > 0
+        if is_told:
+            bell.ring("tell")
 
 
 _EVENTS = """

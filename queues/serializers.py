@@ -198,16 +198,14 @@ class MenuSerializer(serializers.ModelSerializer[Menu]):
         return Menu.objects.get(pk=instance.pk)
 
     def _set_options(self, menu: Menu, options: list[dict[str, Any]]) -> None:
-        MenuOption.objects.bulk_create(
-            MenuOption(
+        for option in options:  # one by one, so that each has its history
+            MenuOption.objects.create(
                 menu=menu,
                 digit=option["digit"],
                 label=option.get("label", ""),
                 queue=option.get("queue"),
                 submenu=option.get("menu"),
             )
-            for option in options
-        )
 
 
 class LegSerializer(serializers.ModelSerializer[Leg]):
@@ -233,6 +231,9 @@ class CallSerializer(serializers.ModelSerializer[QueuedCall]):
 
     id = serializers.CharField(source="public_id")
     status = serializers.ChoiceField(source="state", choices=QueuedCall.State.choices)
+    abandoned_in = serializers.ChoiceField(
+        choices=[("", "Nowhere"), *QueuedCall.AbandonedIn.choices], read_only=True
+    )
     to = serializers.SerializerMethodField()
     queue = serializers.CharField(source="queue.slug", default=None, allow_null=True)
     agent = serializers.CharField(source="agent.user.username", default=None, allow_null=True)
@@ -260,15 +261,10 @@ class CallSerializer(serializers.ModelSerializer[QueuedCall]):
         return call.line if call.is_inbound else call.customer
 
     def get_wait_seconds(self, call: QueuedCall) -> float | None:
-        until = call.connected_at or call.ended_at
-        if call.queued_at is None or until is None:
-            return None
-        return round(max(0.0, (until - call.queued_at).total_seconds()), 3)
+        return call.wait_seconds
 
     def get_talk_seconds(self, call: QueuedCall) -> float | None:
-        if call.connected_at is None or call.ended_at is None:
-            return None
-        return round(max(0.0, (call.ended_at - call.connected_at).total_seconds()), 3)
+        return call.talk_seconds
 
     def get_cost_minor(self, call: QueuedCall) -> int | None:
         costs = [

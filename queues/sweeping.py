@@ -12,14 +12,15 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 
 from callcenter import bell
-from queues import calls, offers, routing
+from callcenter.outbox.delivering import DUE as TO_TELL
+from queues import breaker, calls, offers, routing
 from queues.scene import Contended, scene
 
 LEASE = timedelta(seconds=10)
 AT_ONCE = 200  # rows of each sort in one sweep
 UNPLACED = 2  # seconds after which the bell of a planned leg was lost
 
-_DUE = """
+_DUE = f"""
 SELECT
   EXISTS (SELECT 1 FROM agents_agent WHERE engagement = 'wrap_up' AND wrap_up_until <= %(at)s),
   EXISTS (SELECT 1 FROM queues_offer WHERE check_at <= %(at)s),
@@ -31,8 +32,10 @@ SELECT
           WHERE c.state = 'waiting'
           AND c.queued_at + make_interval(secs => q.max_wait_seconds) <= %(at)s),
   EXISTS (SELECT 1 FROM queues_webhookevent WHERE retry_at <= %(at)s),
+  {TO_TELL},
+  EXISTS (SELECT 1 FROM queues_breaker WHERE look_at <= %(at)s),
   EXISTS (SELECT 1 FROM queues_queuedcall c WHERE c.state = 'waiting')
-"""
+"""  # noqa: S608 - no value is in it
 _WRAPPED_UP = """
 SELECT id FROM agents_agent WHERE engagement = 'wrap_up' AND wrap_up_until <= %(at)s LIMIT %(most)s
 """
@@ -49,7 +52,8 @@ _LEASES = {
         UPDATE queues_leg SET ask_at = %(later)s WHERE id IN (
             SELECT id FROM queues_leg WHERE state = 'planned'
             AND coalesce(ask_at, planned_at + make_interval(secs => %(unplaced)s)) <= %(at)s
-            ORDER BY planned_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) RETURNING id""",
+            ORDER BY role <> 'agent', planned_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+        RETURNING id""",
     "hang_up": """
         UPDATE queues_leg SET hang_up_at = %(later)s WHERE id IN (
             SELECT id FROM queues_leg WHERE hang_up_at <= %(at)s AND ended_at IS NULL
@@ -71,7 +75,8 @@ def sweep(*, at: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"at": at, "unplaced": UNPLACED})
         (
-            wrapped_up, to_check, to_ask, to_place, to_hang_up, expired, to_handle, waiting,
+            wrapped_up, to_check, to_ask, to_place, to_hang_up, expired, to_handle, to_tell,
+            to_look, waiting,
         ) = cursor.fetchone()  # fmt: skip
     if wrapped_up:
         for (agent_pk,) in _rows(_WRAPPED_UP, at):
@@ -82,6 +87,10 @@ def sweep(*, at: datetime) -> None:
     ):  # fmt: skip
         if is_due:
             _lease_and_ring(name, at)
+    if to_tell:
+        bell.ring("tell")
+    if to_look:
+        breaker.look_due(at=at)
     if expired:
         for (call_pk,) in _rows(_EXPIRED, at):
             _expire(call_pk, at)

@@ -5,7 +5,19 @@ import uuid
 from celery import shared_task
 from django.utils import timezone
 
-from queues import dialling, inbox, reconcile, sweeping, unhandled
+from callcenter import clocks
+from callcenter.outbox import again
+from queues import (
+    clock,
+    comparison,
+    dialling,
+    inbox,
+    provider,
+    reconcile,
+    sweeping,
+    unhandled,
+    wallet,
+)
 
 
 @shared_task
@@ -46,11 +58,32 @@ def handle_event(event_pk: str) -> None:
 
 @shared_task
 def sweep() -> None:
-    """Find what is due, whatever bell was lost."""
-    sweeping.sweep(at=timezone.now())
+    """Find what is due, whatever bell was lost and whoever set the clock."""
+    at = timezone.now()
+    clock.follow(clocks.read(), at=at)
+    sweeping.sweep(at=at)
+
+
+@shared_task
+def compare_live_calls() -> None:
+    """Compare the provider's live calls with ours, both ways."""
+    comparison.compare(at=timezone.now())
+
+
+@shared_task
+def look_at_provider() -> None:
+    """See whether a provider that did not answer is back."""
+    provider.look(at=timezone.now())
+
+
+@shared_task
+def look_at_wallet() -> None:
+    """Read what is left to call with."""
+    wallet.look(at=timezone.now())
 
 
 @shared_task
 def housekeeping() -> None:
     """Remove what is kept for a time only."""
     inbox.forget_old(timezone.now())
+    again.forget_old(timezone.now())

@@ -10,17 +10,14 @@ import json
 import logging
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import DatabaseError, transaction
 
-from queues import (
-    alerts,
-    webhooks,  # noqa: F401 - its handlers are registered by its import
-)
-from queues.inbox import Arrival
+from queues import alerts
+from queues.inbox import Arrival, Post, handlers
 from queues.links import Reference
 from queues.models import WebhookEvent
-from queues.receiving import Post, handlers
 
 log = logging.getLogger(__name__)
 WAITS = [timedelta(seconds=seconds) for seconds in (5, 30, 300, 1800, 7200)]
@@ -66,7 +63,7 @@ def _post(row: WebhookEvent) -> Post:
     return Post(arrival, _reference(context.get("reference")))
 
 
-def _reference(told: dict[str, str] | None) -> Reference | None:
+def _reference(told: dict[str, Any] | None) -> Reference | None:
     if told is None:
         return None
     offer, step = told["offer"], told["step"]

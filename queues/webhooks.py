@@ -22,12 +22,13 @@ from callcenter.sautikit.callbacks import (
     parse_conference,
     parse_notice,
 )
-from queues import agent_legs, arrivals, calls, documents, ivr, links, reconcile, routing
+from queues import adoption, agent_legs, arrivals, calls, documents, ivr, links, reconcile, routing
 from queues import hold_music as hold_music_file
-from queues.inbox import Arrival
+from queues.inbox import Arrival, Post
 from queues.links import Reference
 from queues.models import Leg, Offer, QueuedCall, WebhookEvent
-from queues.receiving import Post, Refused, event, voice
+from queues.models.leg import our_label
+from queues.receiving import Refused, event, voice
 from queues.scene import Scene, scene
 
 # --- Voice URLs --------------------------------------------------------------------------------
@@ -41,7 +42,7 @@ def inbound(post: Post, callback: VoiceCallback) -> str | None:
         arrival.verdict, arrival.note = WebhookEvent.Verdict.UNKNOWN, "names no call"
         arrival.store()
         return None if callback.is_end else documents.apology()
-    leg = reconcile.leg_by_handles(callback.handles, callback.client_request_id)
+    leg = Leg.objects.known_by(callback.handles, callback.client_request_id)
     if leg is None:
         numbers = arrivals.numbers_of(callback)
         leg = _leg_we_placed(callback) if callback.caller in numbers else None
@@ -49,7 +50,7 @@ def inbound(post: Post, callback: VoiceCallback) -> str | None:
         document = arrivals.arrive(callback, numbers, at=at, arrival=arrival)
         if document is not None:
             return document
-        leg = reconcile.leg_by_handles(callback.handles)  # a twin of this request was quicker
+        leg = Leg.objects.known_by(callback.handles)  # a twin of this request was quicker
         if leg is None:
             return documents.apology()
     if leg.role == Leg.Role.AGENT:
@@ -83,6 +84,8 @@ def _customer_edge(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         return _after_dial(leg.call_id, callback, post)
     if callback.digits is not None:
         return ivr.key_pressed(leg.call_id, callback.digits, at=post.at, arrival=post.arrival)
+    if leg.call.state == QueuedCall.State.GREETING and leg.call.step == 0:
+        return arrivals.serve(leg.call, at=post.at, arrival=post.arrival)  # adopted, unanswered yet
     if _is_resumed(post):
         return _after_dial(leg.call_id, callback, post)
     if callback.state in {State.RINGING, State.NONE}:  # the first POST, repeated
@@ -140,6 +143,7 @@ def dial_result(post: Post, callback: VoiceCallback) -> str | None:
 def _after_dial(call_pk: uuid.UUID, callback: VoiceCallback, post: Post) -> str | None:
     talked = callback.dial_duration_seconds or 0
     answered = talked > 0 or callback.dial_status in {"answered", "completed"}
+    step = post.reference.step if post.reference else None
     pick = _pick_after_lap(call_pk, post.at)
     with scene(call_pk, at=post.at, source=post.arrival.endpoint, pick=pick) as opened:
         call = opened.call
@@ -149,6 +153,8 @@ def _after_dial(call_pk: uuid.UUID, callback: VoiceCallback, post: Post) -> str 
             return documents.after_the_end(call) if customer.exists() else None
         if call.state == QueuedCall.State.GREETING:
             return call.document or documents.apology(call)
+        if step is not None and step < call.step:
+            return call.document  # asked again about a document that has been followed by another
         return calls.after_dial(
             opened,
             answered=answered,
@@ -237,7 +243,7 @@ def queue_events(post: Post) -> None:
         post.arrival.verdict = WebhookEvent.Verdict.UNKNOWN if event.event == "other" else "trusted"
         post.arrival.store()
         return
-    about = f":{reference.kind}"
+    about = f":{reference.kind}:{reference.step}"
     if event.event != "join" and post.arrival.store_if_over(reference.call, about=about):
         return
     with scene(reference.call, at=post.at, source=post.arrival.endpoint) as opened:
@@ -251,31 +257,42 @@ def queue_events(post: Post) -> None:
 
 
 def _in_the_room(opened: Scene, event: ConferenceEvent, reference: Reference) -> None:
+    if _is_past(reference, opened):
+        return
     if event.event == "join" and reference.is_offer:  # the customer was there before
         agent_legs.joined(opened, reference.offer)
         return
-    whose = _whose(event, reference, opened)
+    whose, offer_pk = _whose(event, reference, opened)
     if event.event == "join" and whose == Leg.Role.CUSTOMER:
         calls.customer_joined(opened)
     elif event.event == "join":
-        agent_legs.joined(opened, None)
+        agent_legs.joined(opened, offer_pk)
     elif event.event == "leave" and whose == Leg.Role.AGENT:
-        agent_legs.left(opened, reference.offer)
+        agent_legs.left(opened, offer_pk)
     else:
         calls.customer_left_room(opened)
 
 
-def _whose(event: ConferenceEvent, reference: Reference, opened: Scene) -> str:
-    """Return whose event this is: by a handle that we know, else by the token of the URL.
+def _is_past(reference: Reference, opened: Scene) -> bool:
+    """Whether an event comes late, from an earlier stay in the room than the present one."""
+    if reference.is_offer:
+        return opened.offer is None or opened.offer.pk != reference.offer
+    return reference.step is not None and reference.step < opened.call.step
+
+
+def _whose(
+    event: ConferenceEvent, reference: Reference, opened: Scene
+) -> tuple[str, uuid.UUID | None]:
+    """Return whose event this is, and an agent's offer: by a known handle, else by the token.
 
     Where two legs gave one room two URLs, either may be posted to (contract 6.6); before an offer
     the customer is alone there.
     """
     if event.handles and opened.offer:
         legs = Leg.objects.filter(call=opened.call).by_handles(event.handles)
-        if role := legs.values_list("role", flat=True).first():
-            return role
-    return Leg.Role.AGENT if reference.is_offer else Leg.Role.CUSTOMER
+        if known := legs.values_list("role", "offer_id").first():
+            return known
+    return Leg.Role.AGENT if reference.is_offer else Leg.Role.CUSTOMER, reference.offer
 
 
 @event("agent-status")
@@ -319,9 +336,13 @@ def events(post: Post) -> None:
     arrival = post.arrival
     notice = parse_notice(arrival.headers, arrival.fields)
     arrival.kind = notice.kind
+    if notice.kind.startswith("wallet."):  # whoever says so: we look ourselves
+        if arrival.store():
+            bell.ring("look_at_wallet")
+        return
     told = arrival.store_unless_news(
         notice.handles,
-        reconcile.our_label(notice.client_request_id),
+        our_label(notice.client_request_id),
         notice.outcome,
         ended_at=notice.ended_at,
     )
@@ -335,9 +356,7 @@ def events(post: Post) -> None:
 def _news(arrival: Arrival, notice: CallNotice, leg: Leg | None) -> None:
     """Take in what a trusted event says; an unknown leg may be that of a direct dial."""
     if leg is None and notice.direction == "outbound":
-        leg = reconcile.adopt(
-            notice.handles, notice.from_, notice.to, notice.direction, at=arrival.at
-        )
+        leg = adoption.adopt_outbound(notice.handles, notice.from_, notice.to, at=arrival.at)
     if leg is None or notice.outcome is Outcome.UNKNOWN:
         if notice.outcome not in {Outcome.STARTED, Outcome.RINGING}:  # else the first POST follows
             arrival.verdict = WebhookEvent.Verdict.UNKNOWN

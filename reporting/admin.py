@@ -1,12 +1,13 @@
-"""The provider's call records, as mirrored."""
+"""The provider's call records, as mirrored, and what the nightly audits said."""
 
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.html import format_html_join
 from unfold.admin import ModelAdmin
 
 from callcenter.admin import ViewOnly
-from reporting.models import CallRecord
+from reporting.models import AuditRun, CallRecord
 
 
 @admin.register(CallRecord)
@@ -27,3 +28,16 @@ class CallRecordAdmin(ViewOnly, ModelAdmin):
         if record.cost_minor is None:
             return "not in yet"
         return f"{record.cost_currency} {record.cost_minor / 100:.2f}"
+
+
+@admin.register(AuditRun)
+class AuditRunAdmin(ViewOnly, ModelAdmin):
+    """Evidence: what an audit found; "0 disagreements" is the only good one."""
+
+    list_display = ["started_at", "disagreements", "calls", "not_recountable", "ended_at"]
+    fields = ["started_at", "ended_at", "calls", "not_recountable", "disagreements", "told"]
+    readonly_fields = ["told"]
+
+    @admin.display(description="Lines")
+    def told(self, run: AuditRun) -> str:
+        return format_html_join("", "{}<br>", ((line,) for line in run.lines)) or "none"

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db.models import Count
 
 from agents.models import Agent, Engagement, Presence
-from queues import routing
+from callcenter import disk
+from queues import provider, routing
 from queues.models import Alert, Member, Queue, QueuedCall, WebhookEvent
 from reporting import metrics
 from reporting.models import CallRecord
@@ -62,13 +63,22 @@ def snapshot(at: datetime) -> dict[str, Any]:
         ],
         "more_calls": len(calls) - len(shown),
         "agents": [_agent(agent, state_of[agent.pk], at) for agent in agents],
-        "alerts": [
+        "alerts": _disk_alert(at)
+        + [
             {"id": alert.pk, "kind": alert.kind, "text": alert.text, "count": alert.count,
              "last_at": alert.last_at.isoformat()}
             for alert in Alert.objects.filter(dismissed_at=None)[:20]
         ],
         "webhooks": _webhooks(at),
+        "provider": provider.standing(at),
     }  # fmt: skip
+
+
+def _disk_alert(at: datetime) -> list[dict[str, Any]]:
+    """A disk that fills up: looked at, not stored, since a full one could not take it."""
+    text = disk.trouble(settings.STATE_DIR, settings.DISK_WARN_MB)
+    told = {"id": None, "kind": "disk", "text": text, "count": 1, "last_at": at.isoformat()}
+    return [told] if text else []
 
 
 def _queue(

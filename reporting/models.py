@@ -1,4 +1,4 @@
-"""The mirror of the provider's call records."""
+"""The mirror of the provider's call records, and what the nightly audits said."""
 
 from __future__ import annotations
 
@@ -47,3 +47,22 @@ class CallRecord(models.Model):
     def is_live(self) -> bool:
         """Whether the provider says that this leg is still there."""
         return self.ended_at is None and self.status in {"ringing", "started", "answered"}
+
+
+class AuditRun(models.Model):
+    """One nightly audit and what it said; its lines are cut at the first hundred."""
+
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    calls = models.PositiveBigIntegerField(help_text="Recounted.")
+    not_recountable = models.PositiveBigIntegerField(
+        help_text="Of these, written down too long ago for all of it."
+    )
+    disagreements = models.PositiveBigIntegerField()
+    lines = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return f"{self.disagreements or 'no'} disagreements"

@@ -11,7 +11,7 @@ from django.db.models import Q
 from callcenter import bell
 from callcenter.sautikit import errors
 from callcenter.sautikit.callbacks import Outcome, Record
-from queues import alerts, provider, reconcile
+from queues import adoption, alerts, clock, provider, reconcile
 from queues.models import Leg
 from reporting.models import CallRecord
 
@@ -49,7 +49,10 @@ def poll(*, at: datetime) -> int:
             "provider", "records", f"The call records could not be read: {error}", at=at
         )
         return changed
+    if mark is None:  # what was over before the centre was there is not its own
+        provider.learn(adoption.ADOPTS_SINCE, at.isoformat(), at=at)
     provider.learn(POLLED_UNTIL, at.isoformat(), at=at)
+    clock.compare_with_provider(provider.client().clock_ahead, at=at)
     if changed:
         bell.ring("board")
     return changed
@@ -88,7 +91,7 @@ def take_over(record: Record, *, at: datetime) -> bool:
         )
         leg = None
         if news or (mirrored and mirrored.leg_id is None):
-            leg = reconcile.leg_by_handles(record.handles)
+            leg = Leg.objects.known_by(record.handles)
         if mirrored is None:
             mirrored = CallRecord(first_seen_at=at)
         if news or (leg and mirrored.leg_id is None):
@@ -97,15 +100,16 @@ def take_over(record: Record, *, at: datetime) -> bool:
             mirrored.leg, mirrored.call = leg, leg.call if leg else None
             mirrored.changed_at = at
             mirrored.save()
-    if leg is None and news:
-        leg = _adopt(mirrored, record, at)
-    if leg and news and _tells_more(leg, record):
+    adopted = None
+    if leg is None and mirrored.leg_id is None:
+        leg = adopted = _adopt(mirrored, record, at)
+    if leg and (news or adopted) and _tells_more(leg, record):
         reconcile.take_record(leg, record, at=at, source="records")
     return news
 
 
 def _adopt(mirrored: CallRecord, record: Record, at: datetime) -> Leg | None:
-    leg = reconcile.adopt(record.handles, record.local, record.remote, record.direction, at=at)
+    leg = adoption.adopt_record(record, at=at)
     if leg:
         CallRecord.objects.filter(pk=mirrored.pk).update(leg=leg, call=leg.call_id)
     return leg

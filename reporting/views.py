@@ -45,7 +45,7 @@ def board(request: HttpRequest) -> HttpResponse:
 def dismiss_alert(request: HttpRequest, pk: int) -> HttpResponse:
     """Take an alert off the board."""
     _supervisors_only(request)
-    alerts.dismiss(pk, at=timezone.now())
+    alerts.dismiss(pk, at=timezone.now(), actor=request.user)
     return board_fragment(request) if request.headers.get("HX-Request") else redirect("home")
 
 

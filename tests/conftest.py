@@ -7,7 +7,7 @@ import pytest
 import responses
 
 from callcenter import bell
-from queues import provider
+from queues import clock, provider
 
 
 def pytest_configure() -> None:
@@ -33,11 +33,21 @@ def bells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Everything but routing is only noted: no Celery, no Redis in a unit test."""
     heard = Bells()
     provider.forget_recalled()
+    clock.forget()
     if "real_bells" in request.keywords:
         yield heard
         return
     for name in (
-        "place", "hang_up", "ask", "check_offer", "ask_handle", "handle_event", "sweep_at",
+        "place",
+        "hang_up",
+        "ask",
+        "check_offer",
+        "ask_handle",
+        "handle_event",
+        "sweep_at",
+        "tell",
+        "look_at_provider",
+        "look_at_wallet",
     ):
         monkeypatch.setitem(
             bell._answers, name, lambda *args, name=name: heard.rung.append((name, *args))

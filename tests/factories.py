@@ -4,11 +4,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 
-from agents.models import Agent, Presence
+from agents.models import Agent, Presence, PresencePeriod
 from callcenter.ids import new_id
 from callcenter.permissions import SUPERVISORS
-from queues.models import Leg, Member, Menu, MenuOption, Number, Queue, QueuedCall
+from queues import offers
+from queues.models import Leg, Member, Menu, MenuOption, Number, Offer, Queue, QueuedCall
+from queues.scene import scene
 
 T0 = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 _numbers = count(1)
@@ -34,18 +37,32 @@ def make_agent(
     n = next(_numbers)
     username = username or f"agent{n}"
     user = User.objects.create_user(username, password="a-good-password")
-    agent = Agent.objects.create(
+    agent = _with_a_period(
         user=user,
         name=username.title(),
         presence=presence,
         **{
             "destination": f"+2547110{n:05}",
+            "presence_since": T0 - timedelta(hours=1),
+            "engagement_since": T0 - timedelta(hours=1),
             "idle_since": T0 - timedelta(hours=1) + timedelta(seconds=n),
             **values,
         },
     )
     for queue in queues:
         Member.objects.create(queue=queue, agent=agent)
+    return agent
+
+
+@transaction.atomic
+def _with_a_period(**values: object) -> Agent:
+    """An agent's row, and what the database demands of one who is not offline."""
+    agent = Agent.objects.create(**values)
+    if agent.presence != Presence.OFFLINE:
+        PresencePeriod.objects.create(
+            agent=agent, presence=agent.presence, reason=agent.presence_reason,
+            started_at=agent.presence_since, cause="test",
+        )  # fmt: skip
     return agent
 
 
@@ -72,6 +89,14 @@ def make_waiting(queue: Queue, *, arrived_at: datetime = T0, **values: object) -
         ask_at=arrived_at + timedelta(seconds=30),
     )  # fmt: skip
     return call
+
+
+def make_offered(queue: Queue, *, arrived_at: datetime = T0, **values: object) -> QueuedCall:
+    """A call that is offered to an agent of its own, who is in no queue."""
+    call, agent = make_waiting(queue, arrived_at=arrived_at, **values), make_agent()
+    with scene(call.pk, at=arrived_at, source="test") as opened:
+        offers.make(opened, agent, Offer.Kind.ROOM)
+        return opened.call
 
 
 def make_supervisor(username: str = "sarah") -> User:

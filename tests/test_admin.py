@@ -23,7 +23,7 @@ from queues.models import (
 )
 from queues.routing import match
 from queues.scene import scene
-from reporting.models import CallRecord
+from reporting.models import AuditRun, CallRecord
 from tests.factories import LINE, T0, make_agent, make_menu, make_queue, make_supervisor
 from tests.factories import make_waiting as make_call
 
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.django_db
 OURS = [
     model for model in admin.site._registry
     if model._meta.app_label in {"agents", "queues", "reporting"}
+    and not model.__name__.startswith("Historical")
 ]  # fmt: skip
 SETUP = [Agent, Queue, Menu]
 EVIDENCE = [QueuedCall, WebhookEvent, CallRecord, Alert]
@@ -78,6 +79,9 @@ def centre():
         WebhookEvent.objects.create(key=str(n), endpoint="inbound", verdict="trusted", call=call)
     alerts.raise_alert("wallet", "", "The wallet is empty.", at=T0)
     ProviderFact.objects.create(name="call_schema", value="sdk", at=T0)
+    AuditRun.objects.create(
+        started_at=T0, ended_at=T0, calls=9, not_recountable=0, disagreements=1, lines=["a line"]
+    )
     return queue
 
 
@@ -260,8 +264,8 @@ class TestActions:
         page = self.act(supervisor, Agent, action, *agents)
         assert f"2 agents are now {presence}." in page
         assert set(Agent.objects.values_list("presence", flat=True)) == {presence}
-        assert {p.cause for p in PresencePeriod.objects.all()} == {"admin"}
-        assert {p.actor.username for p in PresencePeriod.objects.all()} == {"sarah"}
+        told = PresencePeriod.objects.exclude(cause="test")
+        assert {(p.cause, p.actor.username) for p in told} == {("admin", "sarah")}
 
     def test_a_wrap_up_is_ended(self, supervisor):
         busy = make_agent(engagement="wrap_up", wrap_up_until=T0 + timedelta(days=400))

@@ -46,6 +46,7 @@ DOMAIN = [
     if not is_edge(name)
 ]
 ALL = [pytest.param(name, path, id=name) for name, path in modules(*PRODUCT)]
+OUTBOX = [pytest.param(name, path, id=name) for name, path in modules("callcenter/outbox")]
 SAUTIKIT = [pytest.param(name, path, id=name) for name, path in modules("callcenter/sautikit")]
 
 
@@ -84,6 +85,17 @@ def test_the_wire_is_a_leaf(name, path):
     } == set()
 
 
+@pytest.mark.parametrize(("name", "path"), OUTBOX)
+def test_the_outbox_is_a_leaf(name, path):
+    """It knows neither calls nor agents; its domain modules know no edge either."""
+    found = imports(path)
+    assert {i for i in found if i.split(".")[0] in BELOW} == set()
+    assert {i for i in found if i.startswith(("callcenter.sautikit", "callcenter.launch"))} == set()
+    if not is_edge(name):
+        assert {i for i in found if i.split(".")[0] in OUTSIDE} == set()
+        assert {i for i in found if i.startswith("callcenter.outbox") and is_edge(i)} == set()
+
+
 def test_transitions_are_a_leaf():
     found = imports(ROOT / "callcenter" / "transitions.py")
     assert {i for i in found if i.split(".")[0] in {"callcenter", *BELOW}} == set()
@@ -91,8 +103,11 @@ def test_transitions_are_a_leaf():
 
 @pytest.mark.parametrize(("name", "path"), ALL)
 def test_only_the_wire_package_sends_http(name, path):
+    found = imports(path)
     if not name.startswith("callcenter.sautikit"):
-        assert {i for i in imports(path) if i.split(".")[0] in {"requests", "urllib3"}} == set()
+        assert {i for i in found if i.split(".")[0] in {"requests", "urllib3"}} == set()
+    if name not in {"callcenter.outbox.sending", "callcenter.launch.stack"}:  # judged, and our own
+        assert {i for i in found if i.startswith("http.client")} == set()
 
 
 @pytest.mark.parametrize(("name", "path"), ALL)
@@ -121,3 +136,4 @@ def test_the_walls_are_found_by_these_tests():
     assert {"queues.routing", "queues.calls", "agents.presence", "reporting.metrics"} <= names
     assert not {"queues.webhooks", "queues.api", "agents.views"} & names
     assert len(SAUTIKIT) >= 10
+    assert {"callcenter.outbox.writing", "callcenter.outbox.sending"} <= {p.id for p in OUTBOX}

@@ -141,6 +141,53 @@ def test_data_of_another_version_is_refused_by_name_and_left_alone(data_dir):
         version.write_text(ours)
 
 
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        ("global/pg_control", "gone"), ("pg_wal", "gone"), ("postgresql.conf", "gone"),
+        ("PG_VERSION", "empty"), ("global/pg_control", "empty"),
+    ],
+)  # fmt: skip
+def test_data_that_lost_a_part_say_so_and_what_helps(data_dir, part, what):
+    kept = data_dir / part
+    aside = data_dir.with_name("aside")
+    kept.rename(aside)
+    if what == "empty":
+        kept.write_bytes(b"")
+    try:
+        with pytest.raises(CannotStart, match=rf"damaged \({part} is .*up.py restore --replace"):
+            embedded.start_postgres(data_dir, fast=True)
+    finally:
+        kept.unlink(missing_ok=True)
+        aside.rename(kept)
+
+
+def test_data_that_others_may_read_are_a_sentence(data_dir):
+    data_dir.chmod(0o755)
+    try:
+        with pytest.raises(CannotStart, match=r"is open to others, .* `chmod 700 "):
+            embedded.start_postgres(data_dir, fast=True)
+    finally:
+        data_dir.chmod(0o700)
+
+
+def test_a_machine_without_nobody_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("callcenter.launch.cluster.os.geteuid", lambda: 0)
+    monkeypatch.setattr("callcenter.launch.cluster.pwd.getpwnam", {}.__getitem__)
+    with pytest.raises(CannotStart, match="there is no user `nobody` here"):
+        embedded._identity(Path("postgres"), tmp_path)
+
+
+def test_a_half_made_cluster_of_a_crash_is_made_anew(tmp_path):
+    for closed in (tmp_path, *tmp_path.parents[:2]):
+        closed.chmod(0o711)
+    (tmp_path / "postgres.new" / "base").mkdir(parents=True)
+    (tmp_path / "postgres").mkdir()
+    server = embedded.start_postgres(tmp_path / "postgres", fast=True)
+    server.stop()
+    assert not (tmp_path / "postgres.new").exists()
+
+
 def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path):
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "letter.txt").write_text("Dear all")

@@ -1,20 +1,198 @@
-"""Who may open what: pages, streams, operations; and that nothing is open by oversight."""
+"""Who may do what: every address with every method, and each person's own things.
+
+The table names the roles that are let in; everybody else must be refused, and so must every method
+that it does not name. An address that is missing from it fails the test.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, Permission, User
-from django.test import Client
+from django.core.signals import request_finished
+from django.db import close_old_connections, transaction
+from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.authtoken.models import Token
 
 from agents.models import Agent
+from callcenter import live
+from queues import alerts
+from queues.models import Alert, Queue
 from queues.roles import set_up_roles
-from tests.factories import make_agent, make_queue, make_supervisor, make_waiting
+from queues.routing import match
+from tests.factories import (
+    T0,
+    make_agent,
+    make_menu,
+    make_queue,
+    make_supervisor,
+    make_waiting,
+)
 
 pytestmark = pytest.mark.django_db
-OPEN = {
-    "/calls/connect-agent",  # its own authentication: a token
-    "/hold-music", "/login/", "/health/live", "/health/ready", "/favicon.ico",
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ROLES = ("nobody", "agent", "supervisor", "administrator")
+ALL, STAFF = frozenset(ROLES), frozenset({"supervisor", "administrator"})
+KNOWN = STAFF | {"agent"}
+AGENT: frozenset[str] = frozenset({"agent"})
+NONE: frozenset[str] = frozenset()
+WEBHOOK = {"POST": NONE}  # a token in the address lets in, and nobody's session does
+
+TABLE: dict[str, dict[str, frozenset[str]]] = {
+    # pages; an agent who asks for the wallboard is led to the desk
+    "": {"GET": KNOWN},
+    "board/": {"GET": STAFF},
+    "alerts/<int:pk>/dismiss/": {"POST": STAFF},
+    "calls-log/": {"GET": STAFF},
+    "calls-log/<str:public_id>/": {"GET": STAFF},
+    "agent/": {"GET": AGENT},
+    "agent/state/": {"GET": AGENT},
+    "agent/presence/": {"POST": AGENT},
+    "agent/done/": {"POST": AGENT},
+    "agent/hang-up/": {"POST": AGENT},
+    "events/<str:board>/": dict.fromkeys(METHODS, STAFF),  # the desk's: see below
+    # signing in, and what is everybody's own
+    # who is signed in already is led on, whatever the method
+    "login/": {"GET": ALL, "POST": ALL, "PUT": ALL, "PATCH": KNOWN, "DELETE": KNOWN},
+    "login/code/": {"GET": NONE, "POST": NONE},  # half way through signing in only
+    "logout/": {"POST": ALL},
+    "password/": {"GET": KNOWN, "POST": KNOWN, "PUT": KNOWN},
+    "password/done/": {"GET": KNOWN},
+    "second-factor/": {"GET": KNOWN},
+    "second-factor/begin/": {"POST": KNOWN},
+    "second-factor/confirm/": {"GET": KNOWN, "POST": KNOWN},
+    "second-factor/codes/": {"POST": KNOWN},
+    "second-factor/remove/": {"POST": KNOWN},
+    "admin/login/": {"GET": STAFF},
+    # the API; lists and rows of an agent hold what is theirs
+    "api/agents/": {"GET": KNOWN, "POST": STAFF},
+    "api/agents/<username>/": {"GET": KNOWN, "PATCH": STAFF, "DELETE": STAFF},
+    "api/agents/<username>/presence/": {"POST": KNOWN},
+    "api/calls/": {"GET": KNOWN, "POST": KNOWN},
+    "api/calls/<pk>/": {"GET": KNOWN},
+    "api/live/": {"GET": STAFF},
+    "api/menus/": {"GET": STAFF, "POST": STAFF},
+    "api/menus/<slug>/": {"GET": STAFF, "PATCH": STAFF, "DELETE": STAFF},
+    "api/queues/": {"GET": STAFF, "POST": STAFF},
+    "api/queues/<slug>/": {"GET": STAFF, "PATCH": STAFF, "DELETE": STAFF},
+    "api/reports/queues/": {"GET": STAFF},
+    "api/schema/": {"GET": KNOWN},
+    "api/docs/": {"GET": KNOWN},
+    # the provider
+    **dict.fromkeys(
+        [
+            "calls/inbound", "calls/menu", "calls/dial-result", "calls/queue-events",
+            "calls/agent-join", "calls/agent-status", "calls/outbound-answer",
+            "calls/outbound-status", "calls/events",
+        ],
+        WEBHOOK,
+    ),
+    "calls/connect-agent": {"POST": NONE},  # an API token only: see below
+    "hold-music": dict.fromkeys(METHODS, ALL),
+    # operations
+    "health/live": dict.fromkeys(METHODS, ALL),
+    "health/ready": dict.fromkeys(METHODS, ALL),
+    "metrics": dict.fromkeys(METHODS, NONE),  # from elsewhere than this machine
+    "favicon.ico": dict.fromkeys(METHODS, ALL),
 }  # fmt: skip
+
+
+def routes(patterns: list, before: str = "") -> Iterator[str]:
+    """Every address of the site map but the admin's, which tests/test_admin_roles.py walks."""
+    for each in patterns:
+        text = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", str(each.pattern))
+        route = before + text.replace("^", "").replace("$", "").replace("\\Z", "")
+        if isinstance(each, URLResolver):
+            if route != "admin/":
+                yield from routes(each.url_patterns, route)
+        elif isinstance(each, URLPattern):
+            yield route
+
+
+@pytest.fixture
+def people():
+    """One of each role, and something of everything; amina's phone rings."""
+    set_up_roles()
+    queue = make_queue()
+    make_menu(("1", queue))
+    amina = make_agent(queue, username="amina")
+    call = make_waiting(queue)
+    match(T0)
+    alerts.raise_alert("wallet", "", "The wallet is empty.", at=T0)
+    blanks = {
+        "int:pk": str(Alert.objects.get().pk), "str:public_id": call.public_id,
+        "str:board": "board", "username": "amina", "pk": call.public_id,
+    }  # fmt: skip
+    users = {
+        "agent": amina.user,
+        "supervisor": make_supervisor(),
+        "administrator": User.objects.create_superuser("root"),
+    }
+    return users, blanks
+
+
+@pytest.fixture(autouse=True)
+def streams_keep_the_connection(monkeypatch):
+    monkeypatch.setattr(live, "connection", SimpleNamespace(close=lambda: None))
+
+
+def path_of(route: str, blanks: dict[str, str]) -> str:
+    blanks = {**blanks, "slug": "main" if "menus" in route else "support"}
+    return "/" + re.sub(r"<([^>]+)>", lambda found: blanks[found[1]], route)
+
+
+def let_in(reply) -> bool:
+    """Whether the answer is that of somebody who may; a bad form is one, 404 is not."""
+    if reply.status_code in {301, 302}:
+        return not reply.url.startswith(("/login/", "/admin/login/"))
+    return reply.status_code not in {401, 403, 404, 405}
+
+
+def close(reply) -> None:
+    """Close an answer, and keep the connection, which is the test's own."""
+    request_finished.disconnect(close_old_connections)
+    reply.close()
+    request_finished.connect(close_old_connections)
+
+
+def answer(user, method: str, path: str):
+    """Ask as `user` in a new session, from another machine, and undo what that did."""
+    client = Client(REMOTE_ADDR="10.0.0.7")
+    with transaction.atomic():
+        if user:
+            client.force_login(user)
+        reply = client.generic(method, path, "{}" if path.startswith("/api/") else "",
+                               content_type="application/json")  # fmt: skip
+        close(reply)
+        transaction.set_rollback(True)
+    return reply
+
+
+def test_the_table_has_every_address_and_no_other():
+    assert sorted(TABLE) == sorted(set(routes(get_resolver().url_patterns)))
+
+
+@pytest.mark.parametrize("route", sorted(TABLE))
+def test_an_address_is_for_the_roles_that_the_table_names(people, route):
+    users, blanks = people
+    path = path_of(route, blanks)
+    wrong = []
+    for method in METHODS:
+        allowed = TABLE[route].get(method, NONE)
+        for role in ROLES:
+            reply = answer(users.get(role), method, path)
+            if role == "nobody" and path == "/" + "logout/":
+                continue  # leads to the sign-in, signed in or not
+            if route == "logout/" and method == "POST":
+                assert reply.url == "/login/"
+                continue
+            if let_in(reply) != (role in allowed):
+                wrong.append((method, role, reply.status_code))
+    assert wrong == []
 
 
 @pytest.fixture
@@ -29,41 +207,6 @@ def as_supervisor():
     client = Client()
     client.force_login(make_supervisor())
     return client
-
-
-def every_path() -> list[str]:
-    """Each address of the site map, with something plausible in its blanks."""
-    found = []
-
-    def walk(patterns, before):
-        for each in patterns:
-            route = before + str(each.pattern).strip("^$").replace("\\Z", "")
-            if isinstance(each, URLResolver):
-                if route != "admin/":
-                    walk(each.url_patterns, route)
-            elif isinstance(each, URLPattern) and "(?P" not in route:
-                for blank, value in (
-                    ("<int:pk>", "1"), ("<str:public_id>", "x"), ("<str:board>", "board"),
-                    ("<drf_format_suffix:format>", ""),
-                ):  # fmt: skip
-                    route = route.replace(blank, value)
-                found.append(f"/{route}")
-
-    walk(get_resolver().url_patterns, "")
-    return sorted(set(found))
-
-
-@pytest.mark.parametrize("path", every_path())
-def test_nobody_gets_in_without_a_sign_in_or_a_token(path):
-    reply = Client().get(path)
-    reply.close()
-    if path in OPEN:
-        assert reply.status_code in {200, 301, 302, 401, 405}
-    elif reply.status_code == 302:
-        assert reply.url.startswith("/login/")
-    else:
-        # webhooks take POST only, the API and the streams refuse, metrics are for loopback
-        assert reply.status_code in {401, 403, 404, 405} or path == "/metrics"
 
 
 class TestPages:
@@ -109,9 +252,178 @@ class TestPages:
         assert client.get("/").status_code == 403
 
 
+def token(user) -> dict[str, str]:
+    return {"Authorization": f"Token {Token.objects.get_or_create(user=user)[0].key}"}
+
+
+class TestOnesOwn:
+    """What an agent sees and changes is theirs, by whichever door they come."""
+
+    @pytest.fixture
+    def amina(self, people):
+        users, _ = people
+        return users["agent"]
+
+    @pytest.fixture
+    def brian(self, people):
+        return make_agent(Queue.objects.get(), username="brian", presence="break")
+
+    def test_another_agents_row_is_not_there(self, amina, brian):
+        for headers in ({}, token(amina)):
+            client = Client()
+            if not headers:
+                client.force_login(amina)
+            listed = client.get("/api/agents/", headers=headers).json()["results"]
+            assert [row["username"] for row in listed] == ["amina"]
+            assert client.get("/api/agents/brian/", headers=headers).status_code == 404
+
+    def test_another_agents_presence_stays(self, amina, brian):
+        for body in ({"presence": "available"}, {"presence": "offline"}):
+            reply = Client().post("/api/agents/brian/presence/", body, headers=token(amina),
+                                  content_type="application/json")  # fmt: skip
+            assert reply.status_code == 404
+        brian.refresh_from_db()
+        assert brian.presence == "break"
+
+    def test_only_calls_that_were_offered_to_one_are_ones_own(self, amina, brian):
+        theirs = make_waiting(Queue.objects.get())
+        client = Client(headers=token(brian.user))
+        assert client.get("/api/calls/").json()["results"] == []
+        assert client.get(f"/api/calls/{theirs.public_id}/").status_code == 404
+        mine = Client(headers=token(amina)).get("/api/calls/").json()["results"]
+        assert len(mine) == 1
+
+    def test_nobody_is_rung_in_anothers_name(self, amina, brian):
+        body = {"agent": "brian", "to": "+254722000001"}
+        reply = Client().post("/api/calls/", body, headers=token(amina),
+                              content_type="application/json")  # fmt: skip
+        assert reply.status_code == 403
+
+    def test_the_desk_stream_is_ones_own_desk(self, amina, brian):
+        for user, topic in ((amina, amina.agent.pk), (brian.user, brian.pk)):
+            request = RequestFactory().get("/events/desk/")
+            request.user = user
+            assert async_to_sync(live._may_see)(request, "desk") == f"desk:{topic}"
+            assert async_to_sync(live._may_see)(request, "board") is None
+        assert answer(make_supervisor("sam"), "GET", "/events/desk/").status_code == 403
+        assert answer(None, "GET", "/events/desk/").status_code == 403
+
+    def test_an_agent_cannot_pull_a_call(self, amina):
+        body = {"customerCallId": "x", "agentNumber": "+254711000001"}
+        reply = Client().post("/calls/connect-agent", body, headers=token(amina),
+                              content_type="application/json")  # fmt: skip
+        assert reply.status_code == 403
+
+
+class TestTokens:
+    """A token may do what its user may do, and as long."""
+
+    @pytest.mark.parametrize("route", sorted(r for r in TABLE if r.startswith("api/")))
+    def test_it_acts_with_the_role_of_its_user(self, people, route):
+        users, blanks = people
+        for role, user in users.items():
+            for method in ("GET", "POST"):
+                with transaction.atomic():
+                    reply = Client().generic(
+                        method, path_of(route, blanks), "{}", content_type="application/json",
+                        headers=token(user),
+                    )  # fmt: skip
+                    transaction.set_rollback(True)
+                allowed = role in TABLE[route].get(method, NONE)
+                assert let_in(reply) == allowed, (method, role, reply.status_code)
+
+    def test_it_ends_with_its_user(self):
+        agent = make_agent(username="amina")
+        client = Client(headers=token(agent.user))
+        assert client.get("/api/agents/").status_code == 200
+        User.objects.filter(pk=agent.user.pk).update(is_active=False)
+        assert client.get("/api/agents/").status_code == 401
+
+    def test_it_opens_no_page(self, people):
+        users, _ = people
+        client = Client(headers=token(users["administrator"]))
+        assert client.get("/board/").status_code == 302
+        assert client.get("/admin/").status_code == 302
+
+
+class TestTheEndOfAStay:
+    def test_a_removed_agent_is_out_at_once(self, as_supervisor):
+        agent = make_agent(queue := make_queue(), username="amina")
+        make_waiting(queue, state="abandoned", abandoned_in="queue", ended_at=T0, agent=None)
+        client = Client()
+        client.force_login(agent.user)
+        assert client.get("/agent/").status_code == 200
+        Agent.objects.filter(pk=agent.pk).update(retired_at=T0)
+        assert client.get("/agent/").status_code == 403
+        assert client.get("/api/agents/").status_code == 403
+        assert client.get("/events/desk/").status_code in {200, 403}
+        assert as_supervisor.get("/api/agents/amina/").status_code == 404
+
+    def test_a_new_password_ends_every_other_session(self):
+        user = make_agent(username="amina").user
+        here, there = Client(), Client()
+        for client in (here, there):
+            client.force_login(user)
+        new = {"old_password": "a-good-password", "new_password1": "quite-another-1",
+               "new_password2": "quite-another-1"}  # fmt: skip
+        assert here.post("/password/", new).url == "/password/done/"
+        assert here.get("/agent/").status_code == 200
+        assert there.get("/agent/").status_code == 302
+
+    def test_who_loses_the_role_loses_the_pages(self, as_supervisor):
+        assert as_supervisor.get("/board/").status_code == 200
+        User.objects.get(username="sarah").groups.clear()
+        assert as_supervisor.get("/board/").status_code == 403
+
+
+class TestSupervisorsAndAccounts:
+    """Supervisors make and change agents, and nobody who stands above them."""
+
+    def ask(self, method, path, body):
+        boss = make_supervisor("boss")
+        return Client().generic(method, path, json.dumps(body), headers=token(boss),
+                                content_type="application/json")  # fmt: skip
+
+    @pytest.mark.parametrize("mark", ["is_staff", "is_superuser"])
+    def test_an_account_of_staff_is_neither_renamed_nor_removed(self, mark):
+        user = make_agent(username="amina").user
+        User.objects.filter(pk=user.pk).update(**{mark: True})
+        assert self.ask("PATCH", "/api/agents/amina/", {"username": "x"}).status_code == 400
+        Token.objects.all().delete()
+        User.objects.filter(username="boss").delete()
+        assert self.ask("DELETE", "/api/agents/amina/", {}).status_code == 403
+        assert User.objects.get(pk=user.pk).username == "amina"
+
+    @pytest.mark.parametrize("mark", ["is_staff", "is_superuser"])
+    def test_an_account_of_staff_is_not_taken_over_by_hiring_it_again(self, mark):
+        agent = make_agent(username="amina")
+        User.objects.filter(pk=agent.user.pk).update(**{mark: True})
+        Agent.objects.update(retired_at=T0)
+        was = User.objects.get(username="amina").password
+        body = {"username": "amina", "password": "quite-another-1", "destination": "+254711000009"}
+        assert self.ask("POST", "/api/agents/", body).status_code == 400
+        assert User.objects.get(username="amina").password == was
+
+    def test_anothers_password_is_an_administrators_to_set(self):
+        make_agent(username="amina")
+        reply = self.ask("PATCH", "/api/agents/amina/", {"password": "quite-another-1"})
+        assert reply.status_code == 400
+        assert "administrator" in str(reply.json()["password"])
+
+    def test_no_field_of_an_agent_makes_staff(self):
+        body = {"username": "eve", "password": "quite-another-1", "destination": "+254711000009",
+                "is_staff": True, "is_superuser": True, "groups": ["supervisor"],
+                "user": {"is_staff": True}}  # fmt: skip
+        assert self.ask("POST", "/api/agents/", body).status_code == 201
+        eve = User.objects.get(username="eve")
+        assert not eve.is_staff
+        assert not eve.is_superuser
+        assert [group.name for group in eve.groups.all()] == ["agent"]
+
+
 class TestOperations:
     def test_live_and_ready_are_open(self, client):
-        assert client.get("/health/live").json() == {"status": "ok"}
+        assert client.get("/health/live").json()["status"] == "ok"
         ready = client.get("/health/ready")
         assert (ready.status_code, ready.json()["database"]) == (200, "ok")
 

@@ -17,6 +17,7 @@ READ = [
     "SAUTIKIT_WEBHOOK_TOKEN", "SAUTIKIT_SIGNING_SECRETS", "SAUTIKIT_REQUIRE_SIGNATURE",
     "SAUTIKIT_ALLOW_BARE_SIGNATURE", "SAUTIKIT_EMPTY_REPLY", "HOLD_MUSIC_URL",
     "SECRET_KEY_FALLBACKS", "STATIC_ROOT", "LOG_LEVEL",
+    "REQUIRE_SECOND_FACTOR", "OUTBOX_ALLOW_PRIVATE",
 ]  # fmt: skip
 
 
@@ -67,6 +68,27 @@ def test_secure_cookies_and_hsts_only_where_the_public_address_is_https(read):
     assert "SECURE_SSL_REDIRECT" not in https  # the reverse proxy does, never the product
     assert https["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
     assert plain["SECURE_PROXY_SSL_HEADER"] is None
+
+
+def test_cookies_are_bound_to_the_host_where_they_can_be(read):
+    https, plain = read(PUBLIC_BASE_URL="https://c.example.test"), read()
+    assert https["SESSION_COOKIE_NAME"] == "__Host-sessionid"
+    assert "SESSION_COOKIE_NAME" not in plain  # a browser would not keep it over http
+    for found in (https, plain):
+        assert found["SESSION_COOKIE_HTTPONLY"] is True
+        assert found["SESSION_COOKIE_SAMESITE"] == "Lax"
+
+
+def test_the_demo_forgives_more_wrong_passwords_and_sooner(read):
+    demo, real = read(DEMO="true"), read()
+    assert (demo["AXES_FAILURE_LIMIT"], real["AXES_FAILURE_LIMIT"]) == (20, 5)
+    assert demo["AXES_COOLOFF_TIME"] < real["AXES_COOLOFF_TIME"]
+
+
+def test_who_needs_a_second_factor_is_one_of_three_words(read):
+    assert read()["REQUIRE_SECOND_FACTOR"] == "off"
+    with pytest.raises(ImproperlyConfigured, match="REQUIRE_SECOND_FACTOR is 'yes'"):
+        read(REQUIRE_SECOND_FACTOR="yes")
 
 
 def test_tokens_and_secrets_may_be_several_newest_first(read):

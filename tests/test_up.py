@@ -299,6 +299,7 @@ def test_what_dies_while_up_is_started_again(var, monkeypatch, capsys):
         """Signals, but Stopped comes once the child was replaced."""
 
         hurry = False
+        reload = False
 
         def pause(self, _: float) -> None:
             if child.pid != first and child.alive:

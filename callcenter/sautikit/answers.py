@@ -140,6 +140,18 @@ def _retry_after(response: requests.Response) -> float | None:
     return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_WAIT)
 
 
+def clock_ahead(response: requests.Response) -> float | None:
+    """Return by how many seconds our clock is ahead of the answer's `Date`; None without one."""
+    if response.headers.get("Age"):  # kept by something on the way
+        return None
+    try:
+        at = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (ValueError, TypeError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return (datetime.now(UTC) - at).total_seconds() - 0.5  # a whole second, cut off
+
+
 def rows(answer: object) -> list[Any] | None:
     """Return the list in `answer`: under `data` or `calls`, one in the other, or bare."""
     for _ in range(3):

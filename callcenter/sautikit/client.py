@@ -3,8 +3,8 @@
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +27,14 @@ from callcenter.sautikit.commands import (
     placed_call,
     whole_second,
 )
-from callcenter.sautikit.errors import BadShape, Conflict, NotFound, OutOfFunds, Rejected
+from callcenter.sautikit.errors import (
+    BadShape,
+    Conflict,
+    NotFound,
+    OutOfFunds,
+    Rejected,
+    SautikitError,
+)
 from callcenter.sautikit.records import Record, parse_record
 
 __all__ = ["Page", "PlaceCall", "PlacedCall", "SautikitClient", "Wallet"]
@@ -35,6 +42,7 @@ __all__ = ["Page", "PlaceCall", "PlacedCall", "SautikitClient", "Wallet"]
 log = logging.getLogger(__name__)
 
 CALLS = "/v1/calls"
+_CLOCKS_AGREE = 5.0  # seconds
 WALLETS = ("/v1/wallet", "/v1/wallet/balance")  # both appear in the docs (contract 3.11)
 
 
@@ -43,7 +51,8 @@ class SautikitClient:
 
     One keep-alive session, to be shared by the threads of one process. Timeouts are in seconds.
     No redirect is followed and nothing is retried here: whether to ask again is for the caller,
-    who knows what is at stake.
+    who knows what is at stake. `heard` is told after each request: its error or None, and whether
+    it was to place a call.
     """
 
     def __init__(
@@ -54,13 +63,16 @@ class SautikitClient:
         session: requests.Session | None = None,
         connect_timeout: float = 3.05,
         read_timeout: float = 8.0,
+        heard: Callable[[SautikitError | None, bool], None] | None = None,
     ) -> None:
         self._base_url = base_url.strip().rstrip("/")
         if not is_web_url(self._base_url):
             raise ValueError("base_url: an absolute http(s) URL")
         self._auth = _Bearer(api_key)
         self._timeout = (connect_timeout, read_timeout)
+        self.clock_ahead = 0.0  # seconds by which our clock is ahead of the provider's
         self._session = session or _new_session()
+        self._heard = heard or (lambda error, placing: None)
         self._headers = {
             "Accept": "application/json",
             "User-Agent": f"callcenter/{callcenter.__version__}",
@@ -73,11 +85,15 @@ class SautikitClient:
         Unavailable with `maybe_placed`, ask again. Raises BadShape when the body was not
         understood, so that no call exists.
         """
+        return self.place_body(call.body(shape), idempotency_key=idempotency_key)
+
+    def place_body(self, body: bytes, *, idempotency_key: str) -> PlacedCall:
+        """Place the call that `body` describes: for a repeat with the very bytes sent before."""
         if not LABEL.fullmatch(idempotency_key):
             raise ValueError("idempotency_key: 1 to 64 of [A-Za-z0-9._-]")
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         try:
-            response = self._send("POST", CALLS, data=call.body(shape), headers=headers)
+            response = self._send("POST", CALLS, data=body, headers=headers)
         except Rejected as error:
             if error.status in (400, 422) and not isinstance(error, OutOfFunds):
                 raise BadShape(**answers.facts(error)) from None
@@ -113,6 +129,8 @@ class SautikitClient:
         `since` and `until` are aware times; `q` is part of the other party's number or of a
         session id. A row that cannot be read is left out and counted.
         """
+        if since and self.clock_ahead > _CLOCKS_AGREE:  # else the list would begin in its future
+            since -= timedelta(seconds=self.clock_ahead)
         asked = {
             "from": whole_second(since) if since else None,
             "to": whole_second(until, up=True) if until else None,
@@ -216,12 +234,19 @@ class SautikitClient:
             )
         except OSError as error:  # requests' own errors, and a missing certificate bundle
             # Not chained: requests' own texts quote the URL, and with it a number in its query.
-            raise answers.no_answer(error, acting=acting) from None
+            failure = answers.no_answer(error, acting=acting)
+            self._heard(failure, acting and path == CALLS)
+            raise failure from None
         spent = (time.monotonic() - started) * 1000
         log.debug("sautikit: %s %s -> %d, %.0f ms", method, path, response.status_code, spent)
-        if 200 <= response.status_code < 300:
-            return response
-        raise answers.refusal(response, acting=acting, key=self._auth.key)
+        if (ahead := answers.clock_ahead(response)) is not None:
+            self.clock_ahead = ahead
+        taken = 200 <= response.status_code < 300
+        refused = None if taken else answers.refusal(response, acting=acting, key=self._auth.key)
+        self._heard(refused, acting and path == CALLS)
+        if refused:
+            raise refused
+        return response
 
 
 class _Bearer(AuthBase):

@@ -32,11 +32,13 @@ class Verdict:
 
     `digest` is the v1 value, lower case: the same one again is the same request again. It is
     the one that matched, or the first one shown where none did. `bare` tells which form came.
+    `age` is how many seconds ago, by our clock, a genuine one was made.
     """
 
     result: Result
     digest: str = ""
     bare: bool = False
+    age: float = 0.0
 
     @property
     def is_valid(self) -> bool:
@@ -78,9 +80,9 @@ def check(
     matched = _match(shown, secrets, raw + b"." + times[0].encode())
     if not matched:
         return Verdict(Result.WRONG, shown[0])
-    if abs(now - int(times[0])) > tolerance:
-        return Verdict(Result.STALE, matched)
-    return Verdict(Result.VALID, matched)
+    age = now - int(times[0])
+    result = Result.STALE if abs(age) > tolerance else Result.VALID
+    return Verdict(result, matched, age=age)
 
 
 def _check_bare(shown: str, raw: bytes, secrets: Sequence[str], allowed: bool) -> Verdict:

@@ -75,8 +75,17 @@ _EVENTS = {
     "key_pressed": ("The caller pressed {digits}.", "off", "dots"),
     "no_key": ("The caller pressed no key.", "off", "dots"),
     "holding": ("Sent to the hold room.", "ring", "glass"),
+    "never_met": (
+        "The customer had hung up before {agent} came into the room.", "off", "circle",
+    ),
+    "leg_outlived": (
+        "A leg was still up after its end had been told: it is hung up.", "bad", "cross",
+    ),
     "joined_room": ("Waiting in the hold room, with music.", "ring", "glass"),
     "left_room": ("The caller left the hold room.", "off", "circle"),
+    "held_back": (
+        "Held back by our own limit on placing calls; it is placed in its turn.", "ring", "glass",
+    ),
     "contact_answered": ("The contact answered; {agent} is brought in.", "free", "check"),
     "offered": ("Offered to {agent}{how}.", "ring", "diamond"),
     "agent_answered": ("{agent} picked up.", "ring", "diamond"),
@@ -227,6 +236,8 @@ def sentence(event: CallEvent) -> str:
     detail = event.detail
     if event.kind == "abandoned":
         return _ABANDONED.get(detail.get("abandoned_in", ""), "The caller hung up.")
+    if event.kind == "corrected" and detail.get("became") == "abandoned":
+        return "Corrected by the provider's record: the two had never talked."
     text = _EVENTS.get(event.kind, (f"{spoken(event.kind)}.", "", ""))[0]
     agent = detail.get("agent") or (event.offer.agent.name if event.offer else "The agent")
     return text.format(

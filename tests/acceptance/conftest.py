@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.centre import Centre
+from tests.acceptance.own_stack import OwnStack
 from tests.acceptance.stack import WholeStack
 
 _HERE = Path(__file__).parent
@@ -39,8 +40,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeStack]:
     _stacks.append(whole)
     try:
         yield whole
+        whole.audit()  # whatever was tested, the books are balanced afterwards
     finally:
-        _stacks.clear()
+        _stacks.remove(whole)
         whole.stop()
 
 
@@ -51,4 +53,30 @@ def centre(stack: WholeStack) -> Iterator[Centre]:
     try:
         yield centre
     finally:
+        centre.leave()
+
+
+@pytest.fixture(scope="session")
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnStack]:
+    """A stack with servers of its own: every part of it may be killed."""
+    own = OwnStack(tmp_path_factory.mktemp("own"))
+    own.start()
+    _stacks.append(own)
+    try:
+        yield own
+        own.audit()
+    finally:
+        _stacks.remove(own)
+        own.stop()
+
+
+@pytest.fixture
+def own_centre(own_stack: OwnStack) -> Iterator[Centre]:
+    """The product and the provider on the stack whose parts may be killed."""
+    own_stack.until_up()
+    centre = Centre(own_stack)
+    try:
+        yield centre
+    finally:
+        own_stack.until_up()
         centre.leave()

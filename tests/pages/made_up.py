@@ -6,6 +6,8 @@ import random
 from datetime import datetime, timedelta
 
 from django.core.management import call_command
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from agents.models import Agent
@@ -33,15 +35,24 @@ def put(
     since: float = 0,
     **values: object,
 ) -> Agent:
-    """Set an agent as they stand now."""
+    """Set an agent as they stand now; who rings or talks needs an offer by the commit."""
     now = timezone.now()
     fields = {
         **FREE, "engagement": engagement, "presence": presence, "presence_reason": "",
         "engagement_since": now - seconds(since), "presence_since": now - seconds(since),
         "idle_since": now - seconds(since), **values,
     }  # fmt: skip
-    Agent.objects.filter(user__username=username).update(**fields)
-    return Agent.objects.select_related("user").get(user__username=username)
+    agent = Agent.objects.select_related("user").get(user__username=username)
+    with transaction.atomic():
+        agent.presence_periods.filter(ended_at=None).update(ended_at=F("started_at"))
+        agent.presence_periods.create(
+            presence=presence,
+            reason=str(fields["presence_reason"]),
+            started_at=now,
+            cause="made up",
+        )
+        Agent.objects.filter(pk=agent.pk).update(**fields)
+    return Agent.objects.select_related("user").get(pk=agent.pk)
 
 
 def call(
@@ -100,7 +111,7 @@ def offer(row: QueuedCall, agent: Agent, state: str, *, ago: float, answered: fl
     made = Offer.objects.create(
         call=row, agent=agent, queue=row.queue, kind=kind, state=state,
         created_at=now - seconds(ago), ring_until=now + seconds(10), answered_at=joined,
-        joined_at=joined, ended_at=ended,
+        joined_at=joined, ended_at=ended, check_at=None if ended or joined else now + seconds(10),
     )  # fmt: skip
     if state in Offer.OPEN:
         QueuedCall.objects.filter(pk=row.pk).update(offer=made, agent=agent)
@@ -133,6 +144,7 @@ def history(count: int = 90) -> None:
                 offer(row, agents[0], "no_answer", ago=ago, until=ago - 15)
 
 
+@transaction.atomic
 def busy() -> None:
     """A busy minute."""
     brian = put("brian", "on_call", since=194)

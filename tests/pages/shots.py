@@ -79,6 +79,7 @@ class Camera:
         self.cookies: dict[str, Any] = {}
 
     def tour(self) -> None:
+        from django.db import transaction
         from django.utils import timezone
 
         from tests.pages import made_up as scene
@@ -106,25 +107,29 @@ class Camera:
         self.take("desk-held-off", "/agent/", "amina")
         scene.put("amina", presence="break", since=1500, presence_reason="Lunch")
         self.take("desk-break", "/agent/", "amina")
-        amina = scene.put("amina", "ringing", since=4)
-        rings = scene.call("support", "offered", ago=38, customer="+254722418377")
-        made = scene.offer(rings, amina, "ringing", ago=4)
+        with transaction.atomic():
+            amina = scene.put("amina", "ringing", since=4)
+            rings = scene.call("support", "offered", ago=38, customer="+254722418377")
+            made = scene.offer(rings, amina, "ringing", ago=4)
         self.take("desk-ringing", "/agent/", "amina")
         self.take("call-live", f"/calls-log/{rings.public_id}/", "supervisor")
-        scene.put("amina", "on_call", since=127)
         now = timezone.now()
-        type(rings).objects.filter(pk=rings.pk).update(
-            state="connected", agent=amina, connected_at=now
-        )
-        type(made).objects.filter(pk=made.pk).update(
-            state="joined", joined_at=now - scene.seconds(127)
-        )
+        with transaction.atomic():
+            scene.put("amina", "on_call", since=127)
+            type(rings).objects.filter(pk=rings.pk).update(
+                state="connected", agent=amina, connected_at=now
+            )
+            type(made).objects.filter(pk=made.pk).update(state="joined", joined_at=now)
         self.take("desk-on-call", "/agent/", "amina")
-        scene.put("amina", "wrap_up", since=4, wrap_up_until=timezone.now() + scene.seconds(900))
-        type(rings).objects.filter(pk=rings.pk).update(
-            state="completed", ended_at=now + scene.seconds(127), offer=None
-        )
-        type(made).objects.filter(pk=made.pk).update(state="ended", ended_at=now + scene.seconds(1))
+        until = timezone.now() + scene.seconds(900)
+        with transaction.atomic():
+            scene.put("amina", "wrap_up", since=4, wrap_up_until=until)
+            type(rings).objects.filter(pk=rings.pk).update(
+                state="completed", ended_at=now + scene.seconds(127), offer=None
+            )
+            type(made).objects.filter(pk=made.pk).update(
+                state="ended", ended_at=now + scene.seconds(1)
+            )
         self.take("desk-wrap-up", "/agent/", "amina")
 
     def sign_in(self, name: str) -> None:

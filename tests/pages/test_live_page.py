@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import django_htmx
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from callcenter import live
@@ -102,7 +102,7 @@ def sign_in(browser: Any, site: Site, name: str) -> Any:
     client.force_login(User.objects.get(username=name))
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.add_cookies(
-        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": site.url}]
+        [{"name": "sessionid", "value": client.session.session_key, "url": site.url}]
     )
     page = context.new_page()
     page.problems = []
@@ -150,9 +150,10 @@ def test_the_desk_acts_tells_and_signs_out(browser: Any, site: Site) -> None:
     assert page.title() == "● Available"
 
     # The phone rings: the title, the headline and the voice of the page say so.
-    agent = made_up.put("amina", "ringing")
-    row = made_up.call("support", "offered", ago=9, customer="+254722418377")
-    made_up.offer(row, agent, "ringing", ago=1)
+    with transaction.atomic():
+        agent = made_up.put("amina", "ringing")
+        row = made_up.call("support", "offered", ago=9, customer="+254722418377")
+        made_up.offer(row, agent, "ringing", ago=1)
     live.nudge(f"desk:{agent.pk}")
     page.wait_for_selector("[data-testid=now][data-state=ringing]", timeout=2000)
     assert page.title() == "● Ringing – Support"

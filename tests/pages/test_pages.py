@@ -93,8 +93,9 @@ def test_a_break_by_policy_is_not_shown_as_ones_own(amina: Client) -> None:
     agent = made_up.put("amina", presence="break", presence_reason="3 calls were not answered")
     PresencePeriod.objects.filter(agent=agent).delete()
     PresencePeriod.objects.create(
-        agent=agent, presence="break", started_at=timezone.now(), cause="policy: missed calls"
-    )
+        agent=agent, presence="break", reason=agent.presence_reason, started_at=timezone.now(),
+        cause="policy: missed calls",
+    )  # fmt: skip
     assert "You were put on break 3 calls were not answered." in clean(get(amina, "/agent/"))
 
 

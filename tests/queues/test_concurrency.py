@@ -1,11 +1,14 @@
 """Several workers at once, on real connections: promises 1 and 3 hold whoever comes first."""
 
 import threading
-from collections.abc import Callable
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from unittest import mock
 
 import pytest
+import requests
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
@@ -21,25 +24,10 @@ from queues.scene import scene
 from tests.factories import LINE, T0, make_agent, make_menu, make_queue, make_waiting
 
 from .telephone import Telephone, actions, agent_leg, argument, the_call, the_offer
+from .threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CUSTOMER = "HD_000000000001"
-
-
-def at_once(*tasks: Callable[[], object]) -> list[object]:
-    """Run the tasks in a thread and a connection each, started together; return what they do."""
-    start = threading.Barrier(len(tasks))
-
-    def run(task):
-        connection.ensure_connection()
-        start.wait(5)
-        try:
-            return task()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(tasks)) as pool:
-        return [each.result(20) for each in [pool.submit(run, task) for task in tasks]]
 
 
 def after(seconds):
@@ -161,16 +149,15 @@ class TestWhileBeingOffered:
 
     def test_a_caller_who_hangs_up_leaves_nobody_ringing(self, waiting):
         for _ in range(5):
-            at_once(lambda: match(T0), lambda: self.leave(waiting.pk))
-            assert the_call().state == "abandoned"
+            at_once(lambda: match(T0), partial(self.leave, waiting.pk))
+            waiting.refresh_from_db()
+            assert waiting.state == "abandoned"
             assert not Offer.objects.open().exists()
             agent = Agent.objects.get()
             assert (agent.engagement, agent.strikes, agent.hold_off_until) == ("idle", 0, None)
             stray = Leg.objects.filter(role="agent", hang_up_at=None, ended_at=None)
             assert not stray.exists()
-            # again, from the start
-            QueuedCall.objects.update(state="waiting", ended_at=None, abandoned_in="",
-                                      offerable_from=T0, agent=None)  # fmt: skip
+            waiting = make_waiting(waiting.queue)  # again, with another caller
 
     def test_an_agent_who_goes_on_break_is_offered_the_call_or_not_but_wholly(self, waiting):
         agent = Agent.objects.get()
@@ -184,10 +171,11 @@ class TestWhileBeingOffered:
             both = (call.state, agent.engagement, Offer.objects.open().count())
             assert both in {("offered", "ringing", 1), ("waiting", "idle", 0)}
             # again, from the start
+            if call.state == "offered":
+                with scene(call.pk, at=T0, source="test") as opened:
+                    calls.not_answered(opened, "caller_gone")
+            presence.change(agent.pk, "available", at=T0, cause="page")
             Leg.objects.filter(role="agent").delete()
-            QueuedCall.objects.update(state="waiting", offer=None, agent=None)
-            Offer.objects.all().delete()
-            Agent.objects.update(presence="available", engagement="idle")
 
     def test_answer_and_ring_timer_at_the_same_instant_give_one_outcome(self, waiting):
         match(T0)
@@ -225,11 +213,43 @@ class TestWhileBeingOffered:
 
 
 class TestPlacing:
-    def test_two_tasks_for_one_leg_use_one_key_and_leave_one_leg(self, no_routing, sautikit_api):
+    def test_of_two_tasks_for_a_new_leg_one_sends(self, no_routing, sautikit_api):
+        """Even where they would not agree on the body: the shape may be learnt in between."""
         queue = make_queue()
         make_agent(queue)
         make_waiting(queue)
         match(T0)
+        keys = []
+
+        def answer(request):
+            keys.append((request.headers["Idempotency-Key"], request.body))
+            time.sleep(0.3)  # the other task comes meanwhile
+            return 201, {}, '{"call_id": "c-1", "session_id": "HD_1"}'
+
+        sautikit_api.add_callback("POST", "https://api.sautikit.test/v1/calls", answer)
+        pk = agent_leg().pk
+        read = dialling._read
+        both_read = threading.Barrier(2)
+
+        def read_together(*args):
+            found = read(*args)
+            both_read.wait(5)
+            return found
+
+        with mock.patch.object(dialling, "_read", read_together):
+            at_once(*[lambda: dialling.place(pk, at=after(1))] * 2)
+        assert len(keys) == 1
+        assert (agent_leg().state, the_offer().state) == ("ringing", "ringing")
+
+    def test_two_repeats_for_one_leg_use_one_key_and_leave_one_leg(self, no_routing, sautikit_api):
+        """Both POST: the same key and the same bytes, so that the second is a replay."""
+        queue = make_queue()
+        make_agent(queue)
+        make_waiting(queue)
+        match(T0)
+        sautikit_api.post("https://api.sautikit.test/v1/calls", body=requests.ReadTimeout())
+        dialling.place(agent_leg().pk, at=T0)
+        sautikit_api.reset()
         both_out = threading.Barrier(2)
         keys = []
 

@@ -141,7 +141,7 @@ class TestNoAnswerFromTheProvider:
             waits.append((agent_leg().ask_at - T0).total_seconds())
         for wait, most in zip(waits, [1, 2, 4, 8], strict=True):
             assert most / 2 <= wait <= most
-        assert Alert.objects.get().count == 4
+        assert not Alert.objects.exists()  # a hiccup; told once the breaker opens
 
     def test_429_waits_for_as_long_as_it_is_told(self, planned, provider):
         provider.answers_placing(429, headers={"Retry-After": "7"})
@@ -191,13 +191,18 @@ class TestNoAnswerFromTheProvider:
         ],
         ids=["none", "another party", "an earlier call", "another line"],
     )
-    def test_a_call_that_is_not_in_the_list_was_never_placed(self, planned, provider, listed):
+    def test_a_call_that_no_list_shows_for_a_minute_was_never_placed(
+        self, planned, provider, listed
+    ):
         provider.fails_placing(requests.ReadTimeout())
         dialling.place(planned.pk, at=T0)
         reconcile.check_offer(the_offer().pk, at=after(15))
         provider.lists(*listed)
         dialling.place(planned.pk, at=after(16))
+        assert (agent_leg().state, agent_leg().hang_up_at) == ("planned", after(18))
+        dialling.hang_up(planned.pk, at=after(60))
         assert (agent_leg().state, agent_leg().outcome) == ("ended", "canceled")
+        assert provider.keys == [f"{planned.pk.hex}-sdk"]  # nothing was placed for nobody
 
 
 class TestRefused:
@@ -304,7 +309,7 @@ class TestHangingUp:
         provider.hangs_up("c-1")
         dialling.hang_up(ringing.pk, at=after(10))
         leg = agent_leg()
-        assert (leg.state, leg.hang_up_at, leg.ask_at) == ("ringing", None, after(12))
+        assert (leg.state, leg.hang_up_at, leg.ask_at) == ("ringing", after(20), after(12))
 
     @pytest.mark.parametrize("status", [500, 503, 429])
     def test_it_is_tried_again_until_the_provider_hears(self, ringing, provider, status):
@@ -313,12 +318,12 @@ class TestHangingUp:
         assert agent_leg().hang_up_at == after(12)
         provider.hangs_up("c-1")
         dialling.hang_up(ringing.pk, at=after(12))
-        assert agent_leg().hang_up_at is None
+        assert agent_leg().hang_up_at == after(22)
 
     def test_a_leg_that_is_over_already_is_no_error(self, ringing, provider):
         provider.hangs_up("c-1", status=404)
         dialling.hang_up(ringing.pk, at=after(10))
-        assert (agent_leg().hang_up_at, agent_leg().ask_at) == (None, after(12))
+        assert (agent_leg().hang_up_at, agent_leg().ask_at) == (after(20), after(12))
 
     def test_a_leg_that_was_never_placed_is_closed_without_asking(self, planned, provider):
         Leg.objects.filter(pk=planned.pk).update(hang_up_at=after(1))

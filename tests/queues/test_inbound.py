@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from agents import presence
 from agents.models import Agent
 from callcenter.sautikit.callbacks import Outcome
 from callcenter.sautikit.commands import PlacedCall
-from queues import calls, dialling, links, reconcile
+from queues import adoption, calls, dialling, links, reconcile
 from queues.models import Alert, CallEvent, Leg, Offer, QueuedCall
 from queues.routing import match
 from queues.scene import scene
@@ -98,7 +99,7 @@ class TestAnAgentIsFree:
     def test_an_answer_event_connects_and_the_dial_result_says_goodbye(self, phone):
         agent = make_agent(make_queue(wrap_up_seconds=30))
         result = argument(phone.inbound(), "redirect")["url"]
-        leg = reconcile.adopt((AGENT,), LINE, agent.destination, "outbound", at=now())
+        leg = adoption.adopt_outbound((AGENT,), LINE, agent.destination, at=now())
         reconcile.observe(leg, Outcome.ANSWERED, at=now(), source="test")
         assert the_call().state == "connected"
         agent.refresh_from_db()
@@ -126,7 +127,7 @@ class TestAnAgentIsFree:
         agent = make_agent(make_queue())
         phone.inbound()
         phone.hang_up()
-        leg = reconcile.adopt((AGENT,), LINE, agent.destination, "outbound", at=now())
+        leg = adoption.adopt_outbound((AGENT,), LINE, agent.destination, at=now())
         reconcile.observe(
             leg, Outcome.COMPLETED, at=now(), source="record",
             answered_at=now() - timedelta(seconds=5), ended_at=now(),
@@ -156,9 +157,9 @@ class TestNobodyIsFree:
             "endOnExit": True,
             "waitUrl": "https://calls.example.test/hold-music",
             "statusEvents": "join leave end",
-            "statusEventsCallbackUrl": links.queue_events(the_call()),
+            "statusEventsCallbackUrl": links.queue_events(the_call(), the_call().step),
         }
-        assert argument(reply, "redirect")["url"] == links.dial_result(the_call())
+        assert argument(reply, "redirect")["url"] == links.dial_result(the_call(), the_call().step)
 
     def test_the_caller_is_told_the_place_in_line(self, phone):
         make_queue()
@@ -179,9 +180,9 @@ class TestNobodyIsFree:
 
     def test_without_a_join_event_the_call_is_offered_eight_seconds_later(self, phone):
         queue = make_queue()
-        make_agent(queue, presence="offline")
+        agent = make_agent(queue, presence="offline")
         phone.inbound()
-        Agent.objects.update(presence="available")
+        presence.change(agent.pk, "available", at=now(), cause="test")
         held_at = CallEvent.objects.get(kind="holding").at
         assert match(held_at + timedelta(seconds=7.9)) == 0
         assert match(held_at + timedelta(seconds=8)) == 1

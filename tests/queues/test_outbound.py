@@ -8,7 +8,7 @@ from rest_framework.authtoken.models import Token
 
 from agents.models import Agent
 from callcenter.sautikit.callbacks import Outcome
-from queues import calls, dialling, links, reconcile
+from queues import adoption, calls, dialling, links, reconcile
 from queues.models import Leg, Offer, ProviderFact, QueuedCall
 from queues.scene import scene
 from tests.api import Api, api
@@ -261,7 +261,7 @@ class TestTheContactAnswers:
 
     def test_an_answer_of_the_agent_connects_and_the_end_completes(self, ringing, phone):
         result = argument(phone.post(ringing, {"sessionId": CONTACT_LEG}), "redirect")["url"]
-        leg = reconcile.adopt((AGENT_LEG,), LINE, "+254711000001", "outbound", at=timezone.now())
+        leg = adoption.adopt_outbound((AGENT_LEG,), LINE, "+254711000001", at=timezone.now())
         reconcile.observe(leg, Outcome.ANSWERED, at=timezone.now(), source="test")
         assert the_call().state == "connected"
         assert verbs(phone.post(result, {"sessionId": CONTACT_LEG})) == ["say", "hangup"]
@@ -298,6 +298,39 @@ class TestTheContactAnswers:
         assert the_offer().state == "caller_gone"
         assert bells.of("hang_up") == [str(agent_leg().pk)]
         assert Agent.objects.get().strikes == 0
+
+
+class TestATalkThatLeftNoTrace:
+    """The dial ends without a word of an answer; the callee's record comes later."""
+
+    @pytest.fixture
+    def failed(self, ringing, phone):
+        reply = phone.post(ringing, {"sessionId": CONTACT_LEG})
+        url = argument(reply, "redirect")["url"]
+        over = {"sessionId": CONTACT_LEG, "callSessionState": "DialCompleted"}
+        assert verbs(phone.post(url, over)) == ["say", "hangup"]
+        assert (the_call().state, the_call().is_provisional) == ("failed", True)
+
+    def record(self, provider, **values):
+        at = timezone.now().isoformat()
+        provider.lists({"id": "c-7", "session_id": AGENT_LEG, "direction": "outbound",
+                        "local_e164": LINE, "remote_e164": "+254711000001", "started_at": at,
+                        **values})  # fmt: skip
+
+    def test_the_record_of_an_answer_completes_the_call(self, failed, provider):
+        at = timezone.now().isoformat()
+        self.record(provider, status="completed", answered_at=at, ended_at=at)
+        reconcile.check_offer(the_offer().pk, at=timezone.now())
+        call = the_call()
+        assert (call.state, call.agent.user.username) == ("completed", "amina")
+        assert (the_offer().state, call.is_provisional) == ("ended", False)
+
+    def test_without_one_it_stays_failed(self, failed, provider):
+        self.record(provider, status="no_answer", ended_at=timezone.now().isoformat())
+        for _ in range(5):
+            reconcile.check_offer(the_offer().pk, at=timezone.now())
+        assert (the_call().state, the_call().is_provisional) == ("failed", False)
+        assert the_offer().check_at is None
 
 
 class TestTheContactDoesNotAnswer:

@@ -6,8 +6,8 @@ import pytest
 import requests
 
 from agents.models import Agent
-from callcenter.sautikit.callbacks import Outcome
-from queues import calls, dialling, offers, reconcile
+from callcenter.sautikit.callbacks import Outcome, Record
+from queues import adoption, calls, dialling, offers, reconcile
 from queues.models import CallEvent, Leg, Offer, QueuedCall
 from queues.routing import match
 from queues.scene import scene
@@ -334,7 +334,7 @@ class TestAProvisionalEnd:
         provider.lists()
         for seconds in (20, 22, 25, 35):
             reconcile.check_offer(gone.pk, at=after(seconds))
-        leg = reconcile.adopt((LEG,), LINE, AMINA, "outbound", at=after(36))
+        leg = adoption.adopt_outbound((LEG,), LINE, AMINA, at=after(36))
         reconcile.observe(
             leg, Outcome.COMPLETED, at=after(36), source="records", answered_at=after(8),
             ended_at=after(20),
@@ -353,7 +353,7 @@ class TestAProvisionalEnd:
         with opened(after(40)) as it:
             calls.customer_ended(it, outcome=Outcome.COMPLETED, ended_at=after(40))
         provider.lists(callee(status="no_answer", ended_at=iso(19)))
-        leg = reconcile.adopt((LEG,), LINE, AMINA, "outbound", at=after(41))
+        leg = adoption.adopt_outbound((LEG,), LINE, AMINA, at=after(41))
         reconcile.observe(leg, Outcome.NO_ANSWER, at=after(41), source="records")
         assert (the_call().state, the_call().abandoned_in) == ("abandoned", "ringing")
 
@@ -409,7 +409,7 @@ class TestTheRoom:
 
 class TestAdopting:
     def test_a_leg_from_our_number_to_the_dialled_agent_is_that_offers(self, direct):
-        leg = reconcile.adopt((LEG, "c-9"), LINE, "0711000001", "outbound", at=after(3))
+        leg = adoption.adopt_outbound((LEG, "c-9"), LINE, "0711000001", at=after(3))
         assert (leg.offer, leg.role, leg.session_id, leg.provider_id) == (
             direct, "agent", LEG, "c-9",
         )  # fmt: skip
@@ -426,16 +426,19 @@ class TestAdopting:
         ],
     )
     def test_anything_else_is_not(self, direct, line, party, direction):
-        assert reconcile.adopt((LEG,), line, party, direction, at=after(3)) is None
+        record = Record(
+            session_id=LEG, direction=direction, local=line, remote=party, started_at=T0
+        )
+        assert adoption.adopt_record(record, at=after(3)) is None
 
     def test_a_room_offer_has_its_own_leg_and_takes_no_other(self, ringing):
-        assert reconcile.adopt(("HD_zz",), LINE, AMINA, "outbound", at=after(3)) is None
+        assert adoption.adopt_outbound(("HD_zz",), LINE, AMINA, at=after(3)) is None
 
     def test_an_offer_that_ended_a_minute_ago_takes_nothing_more(self, direct):
         with opened(after(20)) as it:
             calls.not_answered(it, Offer.State.NO_ANSWER)
-        assert reconcile.adopt((LEG,), LINE, AMINA, "outbound", at=after(81)) is None
-        assert reconcile.adopt((LEG,), LINE, AMINA, "outbound", at=after(79))
+        assert adoption.adopt_outbound((LEG,), LINE, AMINA, at=after(81)) is None
+        assert adoption.adopt_outbound((LEG,), LINE, AMINA, at=after(79))
 
     def test_an_unsigned_hint_about_a_call_that_we_do_not_know_only_asks(self, provider, queue):
         provider.knows("c-7", local_e164=LINE, remote_e164="+254799999999", status="answered")

@@ -12,7 +12,7 @@ from queues import calls, offers, provider, routing
 from queues.models import CallEvent, Member, Offer, Queue, QueuedCall
 from queues.routing import match
 from queues.scene import scene
-from tests.factories import LINE, T0, make_agent, make_queue, make_waiting
+from tests.factories import LINE, T0, make_agent, make_offered, make_queue, make_waiting
 
 from .telephone import the_call
 
@@ -142,8 +142,8 @@ class TestTheOrderOfCallers:
 
     def test_the_place_in_line_counts_who_is_being_offered_and_no_outbound_call(self):
         queue = make_queue()
-        make_waiting(queue, arrived_at=before(seconds=40), state="offered")
-        make_waiting(queue, arrived_at=before(seconds=30), state="offered", direction="outbound")
+        make_offered(queue, arrived_at=before(seconds=40))
+        make_offered(queue, arrived_at=before(seconds=30), direction="outbound")
         make_waiting(queue, arrived_at=before(seconds=20))
         me = make_waiting(queue, arrived_at=before(seconds=10))
         make_waiting(queue, arrived_at=before(seconds=5))

@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from agents.models import Agent
 from callcenter.sautikit import signature
-from queues import arrivals, links, reconcile, sweeping, unhandled
+from queues import arrivals, links, provider, reconcile, sweeping, unhandled
 from queues.models import CallEvent, Leg, Offer, QueuedCall, WebhookEvent
 from queues.routing import match
 from queues.scene import Contended
@@ -187,7 +187,7 @@ class TestDoors:
         call, offer = the_call(), the_offer()
         offer.call = call
         for path, url in (
-            ("agent-join", links.dial_result(call)),
+            ("agent-join", links.dial_result(call, 1)),
             ("dial-result", links.agent_join(offer)),
             ("menu", links.agent_status(offer)),
             ("outbound-answer", links.agent_join(offer)),
@@ -231,8 +231,8 @@ class TestSignatures:
         ("how", "note"),
         [
             ({"secret": "somebody-else"}, "signature wrong"),
-            ({"age": 301}, "signature stale"),
-            ({"age": -301}, "signature stale"),
+            ({"age": 301}, "signature stale: made 5 min before our clock's time"),
+            ({"age": -301}, "signature stale: made 5 min after our clock's time"),
             ({"header": "t=1,v1=zz"}, "signature malformed"),
             ({"header": "a" * 64}, "signature malformed"),  # the bare form, not allowed by default
         ],
@@ -607,3 +607,42 @@ def test_a_connection_that_died_is_replaced_within_the_same_request(phone, queue
     with ThreadPoolExecutor(1) as pool:
         pool.submit(kill).result(5)
     assert "conference" in verbs(phone.post(INBOUND, FIRST))
+
+
+class TestADialResultToldTwice:
+    """Its URL names the step that it follows: asked about an older one, nothing happens again."""
+
+    def test_a_late_repeat_leaves_the_caller_offerable_and_gets_the_same_document(
+        self, phone, queue, clock
+    ):
+        agent = make_agent(queue)
+        url = argument(phone.inbound(), "redirect")["url"]
+        body = {"sessionId": CUSTOMER, "callSessionState": "DialCompleted"}
+        held = phone.post(url, body)
+        clock.shift(3)
+        phone.event(argument(held, "conference")["statusEventsCallbackUrl"], "join")
+        before = the_call().offerable_from
+        agent.refresh_from_db()
+        strikes = agent.strikes
+        clock.shift(1)
+        assert phone.post(url, body).content == held.content
+        agent.refresh_from_db()
+        assert (the_call().offerable_from, agent.strikes) == (before, strikes)
+
+    def test_a_repeat_of_the_lap_that_led_to_a_dial_is_not_taken_for_its_failure(
+        self, phone, queue, clock
+    ):
+        provider.learn(provider.SIP_TO_REFUSED, True, at=T0)
+        url = argument(phone.inbound(), "redirect")["url"]
+        make_agent(queue, destination="sip:amina@example.test")
+        body = {"sessionId": CUSTOMER, "callSessionState": "Active"}
+        dialled = phone.post(url, body)
+        assert "dial" in verbs(dialled)
+        clock.shift(1)
+        assert phone.post(url, body).content == dialled.content
+        assert (the_call().state, the_offer().state) == ("offered", "dialling")
+
+    def test_a_url_from_before_the_steps_is_taken_for_the_present_one(self, phone, queue):
+        phone.inbound()
+        reply = phone.post(links._url("/calls/dial-result", links.CALL, the_call().pk.hex), FIRST)
+        assert "conference" in verbs(reply)

@@ -13,7 +13,16 @@ from queues.models import Queue, QueuedCall, WebhookEvent
 from queues.routing import match
 from reporting.models import CallRecord
 from tests.api import Api, api
-from tests.factories import CALLER, LINE, T0, make_agent, make_queue, make_supervisor, make_waiting
+from tests.factories import (
+    CALLER,
+    LINE,
+    T0,
+    make_agent,
+    make_offered,
+    make_queue,
+    make_supervisor,
+    make_waiting,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +71,7 @@ class TestLive:
         assert shown["today"]["offered"] == 2
 
     def test_outbound_calls_of_a_queue_do_not_wait(self, live):
-        make_waiting(make_queue(), arrived_at=ago(75), direction="outbound", state="offered")
+        make_offered(make_queue(), arrived_at=ago(75), direction="outbound")
         [shown] = live()["queues"]
         assert (shown["waiting"], shown["longest_wait_seconds"]) == (0, 0)
 

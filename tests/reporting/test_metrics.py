@@ -7,7 +7,7 @@ import pytest
 from queues.models import Offer, QueuedCall
 from reporting import metrics
 from tests.api import api
-from tests.factories import T0, make_agent, make_queue, make_supervisor, make_waiting
+from tests.factories import T0, make_agent, make_offered, make_queue, make_supervisor, make_waiting
 
 pytestmark = pytest.mark.django_db
 DAY = (T0 - timedelta(hours=11), T0 + timedelta(hours=13))  # 20 November in Nairobi
@@ -39,7 +39,9 @@ def answered(queue, agent, *, queued=0, wait, talk, wrap_up=0):
 
 
 def left(queue, *, queued=0, wait, state="abandoned", **values):
-    call = make_waiting(queue, arrived_at=after(queued))
+    is_menu = values.get("abandoned_in") == "menu" or state == "rejected"
+    queued_at = {"queued_at": None} if is_menu else {}
+    call = make_waiting(queue, arrived_at=after(queued), state="greeting", **queued_at)
     where = {"abandoned_in": "queue"} if state == "abandoned" else {}
     QueuedCall.objects.filter(pk=call.pk).update(
         **{"state": state, "ended_at": after(queued + wait), **where, **values}
@@ -120,14 +122,14 @@ class TestWhatIsCounted:
         left(queue, wait=9, state="failed")
         left(queue, wait=9, state="voicemail")
         make_waiting(queue, arrived_at=after(1))
-        make_waiting(queue, arrived_at=after(2), state="offered")
+        make_offered(queue, arrived_at=after(2))
         found = row()
         ends = sum(found[state] for state in QueuedCall.FINAL if state != "abandoned")
         assert found["offered"] == 7 == ends + found["abandoned"] + found["still_open"]
 
     def test_who_never_entered_the_queue_is_not_offered(self, queue):
-        left(queue, wait=9, state="rejected", queued_at=None)
-        left(queue, wait=9, abandoned_in="menu", queued_at=None)
+        left(queue, wait=9, state="rejected")
+        left(queue, wait=9, abandoned_in="menu")
         assert row()["offered"] == 0
 
     def test_outbound_calls_are_not_counted(self, queue):
