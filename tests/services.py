@@ -45,7 +45,10 @@ _PREFIX = "callcenter-test-"
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     """Start the servers before pytest-django, whose own hook this one wraps."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # the servers are there; a Redis of its own
+        base = os.environ["REDIS_URL"].rsplit("/", 1)[0]
+        os.environ["REDIS_URL"] = f"{base}/{1 + int(worker.removeprefix('gw'))}"
+    else:
         stop = start()
         early_config.add_cleanup(stop)
         atexit.register(stop)  # where pytest gives up before it is configured

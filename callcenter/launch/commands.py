@@ -193,7 +193,9 @@ def _test(arguments: Sequence[str]) -> int:
         return _pytest(*arguments)
     _check_browser()
     failed = _run_checks(_CHECKS)
-    code = _pytest("-m", "not long")
+    # Two at a time what needs no quiet machine; then, one by one, what runs the whole stack.
+    code = _pytest("-n", "2", "-m", "not long and not acceptance and not browser")
+    code = _pytest("-m", "not long and (acceptance or browser)") or code
     if failed:
         say(f"Failed: {', '.join(failed)}{' and the tests' if code else ''}.")
     return code or (1 if failed else 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,7 +14,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from callcenter.admin import ViewOnly
+from callcenter.admin import ViewOnly, WithHistory
 from callcenter.outbox import again, delivering, signature
 from callcenter.outbox.models import MOST_SECRETS, Delivery, Endpoint, Message
 from callcenter.outbox.topics import TOPICS
@@ -43,7 +44,7 @@ class AdministratorsAct:
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(AdministratorsAct, ModelAdmin):
+class EndpointAdmin(WithHistory, AdministratorsAct, ModelAdmin):
     """A secret is made with the endpoint, and shown by an action only."""
 
     form = EndpointForm
@@ -52,6 +53,14 @@ class EndpointAdmin(AdministratorsAct, ModelAdmin):
     search_fields = ["description"]
     readonly_fields = ["failures", "held_until", "created_at"]
     actions = ["send_a_test", "show_secrets", "add_secret", "drop_secret", "replay"]
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the changes to administrators: a whole address may hold a secret."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_act_permission(request)

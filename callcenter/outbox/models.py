@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from callcenter.history import Changes
 from callcenter.ids import new_id
 from callcenter.outbox import addresses
 from callcenter.outbox.topics import TOPICS
@@ -42,6 +43,8 @@ class Endpoint(models.Model):
         null=True, blank=True, editable=False, help_text="Out of reach: not tried before."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    history = Changes(excluded_fields=["secrets", "failures", "held_until", "created_at"])
 
     class Meta:
         ordering = ["description"]
