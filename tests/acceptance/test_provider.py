@@ -71,7 +71,7 @@ def test_a_short_talk_is_found_in_the_record_when_no_event_comes(centre: Centre)
     agent = centre.agent(queue)
     call = centre.call_in(queue, talk=0.6)  # over before the first question
     centre.until_status(call, "completed", seconds=20)
-    [told] = centre.over(call)
+    [told] = centre.over(call, legs=False)  # the callee's end may be asked for much later
     assert told["agent"] == agent.username
 
 
