@@ -5,10 +5,14 @@ from django.contrib.auth.models import Group, Permission
 from callcenter.permissions import AGENTS, SUPERVISORS
 
 # Model names; supervisors change set-up, and look at evidence.
-MANAGED = ["queue", "number", "member", "menu", "menuoption", "agent"]
+MANAGED = [
+    "queue", "number", "member", "menu", "menuoption", "agent", "breakreason", "disposition",
+    "alertrule", "walllink",
+]  # fmt: skip
 SEEN = [
     "queuedcall", "callevent", "offer", "leg", "webhookevent", "alert", "providerfact",
     "callrecord", "auditrun", "presenceperiod", "endpoint", "message", "delivery",
+    "supervision", "recording", "recordingaccess", "alertmail", "wrapup", "notice",
 ]  # fmt: skip
 
 OURS = ["agents", "queues", "reporting", "outbox"]

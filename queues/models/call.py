@@ -97,6 +97,15 @@ class QueuedCall(Transitions):
     customer = models.CharField(max_length=128, help_text="The customer's number, SIP URI or word.")
     line = models.CharField(max_length=128, help_text="Our number: dialled, or shown outbound.")
     priority = models.SmallIntegerField(default=0)
+    wanted_agent = models.ForeignKey(
+        Agent,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="A supervisor keeps this caller for one agent.",
+    )
     agent = models.ForeignKey(
         Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="calls"
     )
@@ -129,6 +138,7 @@ class QueuedCall(Transitions):
         offers: RelatedManager[Offer]
         events: RelatedManager[CallEvent]
         agent_id: int | None
+        wanted_agent_id: int | None
         queue_id: int | None
         menu_id: int | None
         offer_id: object

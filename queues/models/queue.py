@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
@@ -73,11 +73,55 @@ class Queue(models.Model):
         help_text="What a caller hears before the hold music: text, or an audio URL.",
     )
     say_position = models.BooleanField(default=True, help_text="Tell callers their place in line.")
+    wrap_up_extension_seconds = models.PositiveIntegerField(
+        default=60,
+        db_default=60,
+        help_text="By how much an agent may lengthen a wrap-up, once. 0: not at all.",
+    )
+    disposition_required = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="“Done” asks for a disposition. A wrap-up that runs out is noted as without one.",
+    )
+    service_level_target = models.PositiveSmallIntegerField(
+        default=80,
+        db_default=80,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Percent of the callers to be answered within the service level's seconds.",
+    )
+    heartbeat_seconds = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(30)],
+        help_text="An agent whose page has been closed for so long is set offline by policy. "
+        "Empty: agents need no open page.",
+    )
+    fetch_recordings = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Fetch the provider's recordings of talks into our own storage.",
+    )
+    keep_recordings_days = models.PositiveIntegerField(
+        default=90, db_default=90, validators=AT_LEAST_1
+    )
+    closed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when a supervisor has closed it: new callers hear the closed message.",
+    )
+    closed_message = models.CharField(
+        max_length=500,
+        blank=True,
+        default="We are closed at the moment. Please call again later.",
+        db_default="We are closed at the moment. Please call again later.",
+        help_text="What a caller hears while the queue is closed: text, or an audio URL.",
+    )
     retired_at = models.DateTimeField(null=True, blank=True, editable=False)
     members = models.ManyToManyField(Agent, through="Member", related_name="queues")
     history = Changes()
 
-    HEARD = ("greeting", "hold_message")
+    HEARD = ("greeting", "hold_message", "closed_message")
 
     if TYPE_CHECKING:
         numbers: RelatedManager[Number]

@@ -11,7 +11,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from callcenter import account_history
 from callcenter.history import Changes
 from callcenter.sautikit import phone
 
@@ -196,6 +195,9 @@ class PresencePeriod(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     cause = models.CharField(max_length=60, help_text="page, api, admin, or the policy's name.")
+    is_paid = models.BooleanField(
+        null=True, blank=True, help_text="Of a break with a known reason: as it was set up then."
+    )
 
     class Meta:
         ordering = ["-started_at"]
@@ -268,6 +270,3 @@ class AgentInterval(models.Model):
 def current_agent(user: Any) -> Agent | None:
     """Return the agent that this signed-in user is, or None."""
     return Agent.objects.current().filter(user_id=user.pk).first() if user.pk else None
-
-
-account_history.keep()  # of users, groups and API tokens: its tables are of this app
