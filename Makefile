@@ -1,7 +1,7 @@
 # Thin wrappers: everything is in up.py, which needs no make.
 # Arguments go through ARGS: make test ARGS="tests/queues -x"
 PYTHON ?= python3
-COMMANDS = demo run test test-long bench lint audit-dependencies down backup restore
+COMMANDS = demo run test test-long bench shots lint audit-dependencies down backup restore
 
 .PHONY: help $(COMMANDS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from axes.utils import reset as forget_wrong_passwords
@@ -15,6 +16,8 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework.authtoken.admin import TokenAdmin as StockTokenAdmin
@@ -24,20 +27,23 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from agents import presence
-from agents.models import Agent, PresencePeriod
+from agents.models import Agent, BreakReason, Notice, NoticeRecipient, PresencePeriod
 from agents.serializers import is_busy
 from callcenter.access import second_factor
-from callcenter.admin import ViewOnly, WithHistory
+from callcenter.admin import Explained, ViewOnly, WithHistory
 from callcenter.permissions import AGENTS, is_privileged
+from callcenter.sheets.admin import WithSheets
+from callcenter.sheets.agents import AgentRows
 from queues import offers
 from queues.models import Member
 
 
-class MemberInline(TabularInline):
+class MemberInline(Explained, TabularInline):
     model = Member
     extra = 0
     fields = ["queue", "position"]
     autocomplete_fields = ["queue"]
+    help = {"queue": _("A queue whose calls this agent takes.")}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         return Member.objects.select_related("agent", "queue")
@@ -114,7 +120,7 @@ class AgentForm(forms.ModelForm):
 
 
 @admin.register(Agent)
-class AgentAdmin(WithHistory, ModelAdmin):
+class AgentAdmin(WithSheets, WithHistory, ModelAdmin):
     """Who takes calls. What an agent is doing now is derived from calls and cannot be edited."""
 
     list_display = ["name", "account", "destination", "presence", "engagement", "hold_off"]
@@ -122,12 +128,14 @@ class AgentAdmin(WithHistory, ModelAdmin):
     list_select_related = ["user"]
     search_fields = ["name", "destination", "user__username"]
     form = AgentForm
+    resource_classes = [AgentRows]
     inlines = [MemberInline, PresencePeriodInline]
     history_parts = [(Member, "agent")]
     actions = ["make_available", "send_on_break", "sign_out", "end_wrap_up", "let_sign_in"]
     fieldsets = [
-        (None, {"fields": ["username", "initial_password", "name", "destination", "confirm_key"]}),
-        ("Now", {"fields": ["presence", "presence_reason", "engagement", "hold_off"]}),
+        (None, {"fields": ["name", "username", "initial_password"]}),
+        (_("Phone"), {"fields": ["destination", "confirm_key"]}),
+        (_("Now"), {"fields": ["presence", "presence_reason", "engagement", "hold_off"]}),
     ]
     readonly_fields = ["presence", "presence_reason", "engagement", "hold_off"]
 
@@ -162,6 +170,12 @@ class AgentAdmin(WithHistory, ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> list[str]:
         fixed = ["destination"] if obj and is_busy(obj) else []
         return [*self.readonly_fields, *fixed]
+
+    def refuse_undo(self, row: Any, names: Sequence[str]) -> str:
+        """The phone of an agent with a live call stays what it is."""
+        if isinstance(row, Agent) and "destination" in names and is_busy(row):
+            return gettext("The agent has a live call; the destination can change afterwards.")
+        return ""
 
     def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
         """The password is asked for once, when the agent is made."""
@@ -209,6 +223,33 @@ class AgentAdmin(WithHistory, ModelAdmin):
         self.message_user(request, f"{len(agents)} agents may try again.", messages.SUCCESS)
 
 
+@admin.register(BreakReason)
+class BreakReasonAdmin(Explained, WithHistory, ModelAdmin):
+    """What an agent may say when going on break."""
+
+    list_display = ["name", "is_paid", "limit_minutes", "position", "is_active"]
+    list_filter = ["is_active", "is_paid"]
+    search_fields = ["name"]
+    fields = ["name", "is_paid", "limit_minutes", "position", "is_active"]
+    help = {"is_active": _("Off: agents are not offered it any more.")}
+
+
+class NoticeRecipientInline(ViewOnly, TabularInline):
+    model = NoticeRecipient
+    extra = 0
+    fields = ["agent", "read_at"]
+
+
+@admin.register(Notice)
+class NoticeAdmin(ViewOnly, ModelAdmin):
+    """Evidence: what supervisors told agents, and who has read it. Sent from the room."""
+
+    list_display = ["text", "sender", "created_at"]
+    list_select_related = ["sender"]
+    search_fields = ["text"]
+    inlines = [NoticeRecipientInline]
+
+
 for stock in (User, Group, TokenProxy, TOTPDevice, StaticDevice):  # the devices show their keys
     admin.site.unregister(stock)
 
@@ -217,6 +258,7 @@ for stock in (User, Group, TokenProxy, TOTPDevice, StaticDevice):  # the devices
 class UserAdmin(WithHistory, StockUserAdmin, ModelAdmin):
     """Accounts; for administrators."""
 
+    can_undo = False  # rights are given, not written back
     actions = ["let_sign_in", "remove_second_factor"]
 
     form = UserChangeForm
@@ -239,6 +281,7 @@ class UserAdmin(WithHistory, StockUserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class GroupAdmin(WithHistory, ModelAdmin):
+    can_undo = False
     search_fields = ["name"]
     filter_horizontal = ["permissions"]
 

@@ -8,13 +8,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import exceptions, mixins, viewsets
+from rest_framework import exceptions, mixins
 from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import presence
+from agents.api_desk import OWN, DeskActions
 from agents.models import Agent
 from agents.serializers import AgentSerializer, PresenceSerializer, is_busy
 from callcenter.api import InUse
@@ -32,7 +33,7 @@ class AgentViewSet(
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
     mixins.DestroyModelMixin,
-    viewsets.GenericViewSet[Agent],
+    DeskActions,
 ):
     """Agents and their state."""
 
@@ -44,7 +45,7 @@ class AgentViewSet(
     http_method_names = ["get", "post", "patch", "delete", "head", "options"]
 
     def get_permissions(self) -> list[BasePermission]:
-        theirs = self.action in {"list", "retrieve", "presence", "wrap_up"}
+        theirs = self.action in {"list", "retrieve", "presence", *OWN}
         return [IsSupervisorOrAgent() if theirs else IsSupervisor()]
 
     def get_queryset(self) -> QuerySet[Agent]:

@@ -1,10 +1,11 @@
 """What an agent asked to be: the only writer of presence."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
+from agents import breaks
 from agents.models import Agent, Presence, PresencePeriod
 from callcenter import bell
 from callcenter.outbox import writing
@@ -17,8 +18,9 @@ def change(
     """Set an agent's presence and its history; return the agent.
 
     `actor` is the user who asked, None for a policy, which `cause` names. Becoming available ends
-    a hold-off and starts the idle time anew; a call in progress goes on whatever is asked. A clock
-    that was set back never makes a period end before it starts.
+    a hold-off and starts the idle time anew; a call in progress goes on whatever is asked. A break
+    whose reason is known (`breaks`) keeps whether it is paid and when it is over its limit, as set
+    up now. A clock that was set back never makes a period end before it starts.
     """
     locked = Agent.objects.select_for_update(of=("self",), no_key=True)
     agent = locked.select_related("user").get(pk=agent_pk)
@@ -40,13 +42,24 @@ def change(
     )  # fmt: skip
     current.update(ended_at=at)
     PresencePeriod.objects.create(
-        agent=agent, presence=presence, reason=reason, started_at=at, actor=actor, cause=cause
-    )
+        agent=agent, presence=presence, reason=reason, started_at=at, actor=actor, cause=cause,
+        **_of_the_reason(reason, at),
+    )  # fmt: skip
     writing.tell(_news(agent, at, cause))
     bell.ring("route")
     bell.ring("board")
     bell.ring("desk", agent.pk)
     return agent
+
+
+def _of_the_reason(name: str, at: datetime) -> dict[str, Any]:
+    """Return what a break of this reason keeps: paid or not, and when its limit is reached."""
+    reason = breaks.known(name) if name else None
+    if reason is None:
+        return {}
+    minutes = reason.limit_minutes
+    limit_at = at + timedelta(minutes=minutes) if minutes else None
+    return {"is_paid": reason.is_paid, "limit_at": limit_at}
 
 
 def _news(agent: Agent, at: datetime, cause: str) -> writing.News:

@@ -11,7 +11,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import bells, centre, depth, endurance, load, perfect, profiling, raw, rest, statements
+from bench import (
+    bells,
+    centre,
+    depth,
+    endurance,
+    load,
+    perfect,
+    profiling,
+    raw,
+    rest,
+    statements,
+    viewers,
+)
 from bench.house import CannotStart, House, answers
 from bench.measure import Row, table
 from bench.recorder import Exchange, Recorder
@@ -26,6 +38,7 @@ ROWS = {
     "6": "a full house for a while",
     "7": "matching, as the line grows",
     "8": "waits against a perfect dispatcher",
+    "9": "event -> browser, with 50 viewers of the wallboard",
 }
 
 
@@ -82,10 +95,11 @@ class Bench:
             self._record()
         if self._wanted & {"1", "2"}:
             self._prepare_raw()
-        self._try("7", depth.row)
-        if self._wanted & {"1", "2", "3", "5", "6", "8"}:
+        if self._wanted & {"1", "2", "3", "5", "6", "8", "9"}:
             self._house.start_programs()
             self._measure_the_stack()
+            self._house.stop_programs()
+        self._try("7", depth.row)  # the last: its offers would be work for the worker
 
     def _try(self, number: str, measure: Any) -> None:
         if number not in self._wanted:
@@ -115,6 +129,7 @@ class Bench:
             house.end(self._raw)
             callers.drain()
         self._try("6", lambda: endurance.row(house, self._asked.minutes))
+        self._try("9", lambda: viewers.rows(house, seconds))
         for row in self.found:
             if row.name.startswith("5 at rest: memory") and self._wanted - {"5"}:
                 row.notes.append(rest.memory_now(house))

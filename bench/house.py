@@ -131,6 +131,11 @@ class House:
         wait_until(stack._is_ready, children=stack._programs, seconds=90, pause=time.sleep)
         wait_until(self._worker_is_up, children=stack._programs, seconds=60, pause=time.sleep)
 
+    def stop_programs(self) -> None:
+        """Stop them; PostgreSQL and Redis stay."""
+        stop(self._stack._programs)
+        self._stack._programs.clear()
+
     def _worker_is_up(self) -> bool:
         return bool(get(f"{self.url}/health/ready")["worker"] == "ok")
 

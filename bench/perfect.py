@@ -1,9 +1,9 @@
 """Row 8: how long callers wait, against a dispatcher that needs no time at all.
 
 Callers come at random to a queue that always holds, and a few agents serve them. Our own rows
-then tell when each came into the hold room, how long each talk was, and when it began. The
-perfect dispatcher gets the same arrivals, talks, ring and wrap-up times, and gives each caller
-the first agent who is free in the instant in which one is.
+then tell when each came into the hold room (into the line, where no message told of the room), how
+long each talk was, and when it began. The perfect dispatcher gets the same arrivals, talks, ring
+and wrap-up times, and gives each caller the first agent who is free in the instant in which one is.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ RING = centre.RING / centre.SPEED  # seconds
 WRAP_UP = 1.0
 UTILISATION = 0.85
 _SERVED = """
-SELECT extract(epoch FROM j.at)::float8, extract(epoch FROM c.connected_at)::float8,
-       extract(epoch FROM c.ended_at)::float8
+SELECT extract(epoch FROM coalesce(j.at, c.queued_at))::float8,
+       extract(epoch FROM c.connected_at)::float8, extract(epoch FROM c.ended_at)::float8
 FROM queues_queuedcall c
 JOIN LATERAL (SELECT min(at) AS at FROM queues_callevent
               WHERE call_id = c.id AND kind = 'joined_room') j ON true

@@ -8,12 +8,16 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.defaults import page_not_found
 from rest_framework import exceptions, status
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.views import exception_handler as default_handler
+
+from agents.refusals import Refused
 
 
 class InUse(exceptions.APIException):
@@ -30,6 +34,13 @@ class TooLarge(exceptions.APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_detail = "The body is too large."
     default_code = "too_large"
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer an address that is nowhere: under /api/ in JSON, like all of the API."""
+    if request.path_info.startswith("/api/"):
+        return JsonResponse({"detail": "Not found."}, status=404)
+    return page_not_found(request, exception)
 
 
 class Pagination(BasePagination):
@@ -98,7 +109,9 @@ class Pagination(BasePagination):
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer a model's own refusals at their field, like the serializers' ones."""
-    if isinstance(error, DjangoValidationError):
+    if isinstance(error, Refused):
+        error = InUse(str(error))
+    elif isinstance(error, DjangoValidationError):
         error = exceptions.ValidationError(as_serializer_error(error))
     elif isinstance(error, RequestDataTooBig):
         error = TooLarge()

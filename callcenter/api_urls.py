@@ -6,7 +6,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from agents.api import AgentViewSet
-from queues.api import CallViewSet, MenuViewSet, QueueViewSet
+from agents.api_desk import BreakReasonViewSet, NoticeViewSet
+from queues.api import CallViewSet, ContactViewSet, MenuViewSet, QueueViewSet
+from queues.api_wrap_up import DispositionViewSet
 from reporting.api import LiveView, QueueReportView
 
 router = DefaultRouter()
@@ -15,7 +17,11 @@ router.include_format_suffixes = False
 router.register("queues", QueueViewSet, basename="api-queue")
 router.register("agents", AgentViewSet, basename="api-agent")
 router.register("menus", MenuViewSet, basename="api-menu")
+router.register("contacts", ContactViewSet, basename="api-contact")
 router.register("calls", CallViewSet, basename="api-call")
+router.register("break-reasons", BreakReasonViewSet, basename="api-break-reason")
+router.register("dispositions", DispositionViewSet, basename="api-disposition")
+router.register("notices", NoticeViewSet, basename="api-notice")
 
 # A page: it has no OPTIONS in JSON.
 docs = SpectacularSwaggerSplitView.as_view(url_name="api-schema", http_method_names=["get", "head"])

@@ -1,4 +1,5 @@
-"""One port for everything: `/events/` is asynchronous, all else runs in a fixed thread pool.
+"""One port for everything: `/events/` and recordings are asynchronous, all else runs in a fixed
+thread pool.
 
 Django's own ASGI handler serves pages and webhooks two to four times slower than its WSGI one,
 and a WSGI thread per open event stream would run out of threads: so each gets its own handler.
@@ -28,7 +29,7 @@ async def application(scope: MutableMapping[str, Any], receive: Receive, send: S
     """Dispatch one connection."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
-    elif scope["type"] == "http" and scope["path"].startswith("/events/"):
+    elif scope["type"] == "http" and _lasts(scope["path"]):
         await _streams(scope, receive, send)
     elif scope["type"] == "http":
         # a2wsgi wants coroutine functions; the server hands out plain awaitables.
@@ -39,6 +40,11 @@ async def application(scope: MutableMapping[str, Any], receive: Receive, send: S
             await send(message)
 
         await _pages(scope, receive_message, send_message)
+
+
+def _lasts(path: str) -> bool:
+    """Whether an answer may take as long as somebody listens: no thread is to wait for that."""
+    return path.startswith("/events/") or "/recordings/" in path
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -47,6 +47,13 @@ app.conf.beat_schedule = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    # Alert rules, mails and recordings that are due.
+    "watch": {"task": "queues.tasks.watch", "schedule": 5.0, "options": {"expires": 5}},
+    "watch-service-level": {
+        "task": "queues.tasks.watch_service_level",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     # When nobody calls.
     "audit": {
         "task": "reporting.tasks.audit",

@@ -20,6 +20,7 @@ STRICT: dict[str, Any] = {
     "style-src": [SELF],
     "img-src": [SELF],
     "font-src": [SELF],
+    "media-src": [SELF],  # recordings
     "connect-src": [SELF],
     "form-action": [SELF],
     "base-uri": [NONE],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import redis
 import redis.asyncio
@@ -25,6 +25,7 @@ from callcenter.permissions import is_supervisor
 
 log = logging.getLogger(__name__)
 CHANNEL = "callcenter.live"
+BOARD = "board"  # the topic of the wallboard, and of the screens on walls
 AT_MOST_EVERY = 0.9  # seconds between two nudges of one board
 KEEP_ALIVE = 15.0
 
@@ -33,20 +34,39 @@ _publisher: redis.Redis | None = None
 
 def nudge(topic: str) -> None:
     """Tell every web process that the pages of `topic` are stale."""
+    try:
+        with _client().pipeline() as both:
+            if topic == BOARD:
+                both.incr(f"{CHANNEL}.{BOARD}")
+            both.publish(CHANNEL, topic)
+            both.execute()
+    except redis.RedisError as error:
+        log.warning("pages were not nudged: %s", error)
+
+
+def board_version() -> int | None:
+    """Count the nudges of the board, those of other processes too; None while Redis is away.
+
+    A page that was told of a nudge finds it counted, whichever process answers.
+    """
+    try:
+        return int(_client().get(f"{CHANNEL}.{BOARD}") or 0)
+    except redis.RedisError:
+        return None
+
+
+def _client() -> redis.Redis:
     global _publisher
     if _publisher is None:
         _publisher = redis.Redis.from_url(
             settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5
         )
-    try:
-        _publisher.publish(CHANNEL, topic)
-    except redis.RedisError as error:
-        log.warning("pages were not nudged: %s", error)
+    return _publisher
 
 
 def connect() -> None:
     """Answer the bells that concern pages."""
-    bell.answer("board", lambda: nudge("board"))
+    bell.answer("board", lambda: nudge(BOARD))
     bell.answer("desk", lambda agent_pk: nudge(f"desk:{agent_pk}"))
 
 
@@ -114,6 +134,11 @@ def _hub() -> Hub:
     return _hubs.setdefault(id(asyncio.get_running_loop()), Hub())
 
 
+def viewers(topic: str) -> int:
+    """Count the pages of `topic` that are open at this process."""
+    return sum(len(hub.viewers.get(topic, ())) for hub in list(_hubs.values()))
+
+
 async def _stream(topic: str) -> AsyncIterator[str]:
     hub = _hub()
     stale = hub.join(topic)
@@ -123,7 +148,7 @@ async def _stream(topic: str) -> AsyncIterator[str]:
             try:
                 await asyncio.wait_for(stale.wait(), KEEP_ALIVE)
             except TimeoutError:
-                yield ": keep-alive\n\n"
+                yield "event: alive\ndata: 1\n\n"  # the page notices where this stops
                 continue
             stale.clear()
             yield "event: stale\ndata: 1\n\n"
@@ -131,6 +156,15 @@ async def _stream(topic: str) -> AsyncIterator[str]:
     finally:
         with contextlib.suppress(KeyError):
             hub.leave(topic, stale)
+
+
+@sync_to_async
+def ask(question: Callable[[], bool]) -> bool:
+    """Ask the database something for a stream; leaves no connection behind."""
+    try:
+        return question()
+    finally:
+        connection.close()
 
 
 @sync_to_async
@@ -143,7 +177,7 @@ def _may_see(request: HttpRequest, board: str) -> str | None:
         if board == "desk":
             agent = getattr(user, "agent", None)
             return f"desk:{agent.pk}" if agent else None
-        return "board" if is_supervisor(user) else None
+        return BOARD if is_supervisor(user) else None
     finally:
         connection.close()
 
@@ -152,8 +186,11 @@ def _may_see(request: HttpRequest, board: str) -> str | None:
 async def events(request: HttpRequest, board: str) -> HttpResponseBase:
     """The event stream of a page: it says `stale`, and nothing else."""
     topic = await _may_see(request, board)
-    if topic is None:
-        return HttpResponse(status=403)
+    return stream(topic) if topic else HttpResponse(status=403)
+
+
+def stream(topic: str) -> StreamingHttpResponse:
+    """Answer with the events of a topic, for who may see it."""
     return StreamingHttpResponse(
         _stream(topic),
         content_type="text/event-stream",

@@ -30,6 +30,7 @@ _CREDENTIALS = re.compile(
     r"[^\s'\"&,;)}\]@]+",
     re.IGNORECASE,
 )
+_WALL = re.compile(r"(/wall/)[\w-]{16,}")  # whoever has the address of a wall screen can look
 _SIP = re.compile(r"\b(sips?(?::|%3[Aa]))([^\s@'\"<>]{1,64}?)(@|%40)", re.IGNORECASE)
 # E.164 as written or in an address, and the two shapes people type for our country.
 _NUMBER = re.compile(r"(?:\+|%2[Bb])\d{7,15}|(?<![\w.:-])(?:254\d{9}|0[17]\d{8})(?![\w.:-])")
@@ -47,6 +48,7 @@ class Masker:
         if self._known:
             text = self._known.sub(HIDDEN, text)
         text = _CREDENTIALS.sub(rf"\1{HIDDEN}", text)
+        text = _WALL.sub(rf"\1{HIDDEN}", text)
         text = _SIP.sub(_sip_user, text)
         return _NUMBER.sub(_number, text)
 
@@ -75,6 +77,7 @@ def configure(config: dict[str, Any]) -> None:
             *settings.SAUTIKIT_WEBHOOK_TOKENS,
             *settings.SAUTIKIT_SIGNING_SECRETS,
             str(settings.DATABASES["default"].get("PASSWORD") or ""),
+            str(getattr(settings, "EMAIL_HOST_PASSWORD", "") or ""),
         ]
     )
     logging.setLogRecordFactory(_make)

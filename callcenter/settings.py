@@ -41,6 +41,7 @@ USE_TZ = True
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("sw", "Kiswahili")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["callcenter.formats"]
 USE_I18N = True
 
 # --- Where it writes ---------------------------------------------------------------------------
@@ -87,6 +88,8 @@ CELERY_TIMEZONE = "UTC"
 # --- Django ------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.import_export",
+    "import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -117,6 +120,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",  # asks the database only for who has a second factor
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # waived by name where it must be
+    "callcenter.preferences.PreferencesMiddleware",  # needs the session only
     "callcenter.access.middleware.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -232,7 +236,8 @@ X_FRAME_OPTIONS = "DENY"
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # a webhook has 64 KiB (queues.receiving)
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000  # a queue with a thousand members is one form of the admin
-DATA_UPLOAD_MAX_NUMBER_FILES = 0  # nothing takes a file
+DATA_UPLOAD_MAX_NUMBER_FILES = 1  # of a spreadsheet, at the import pages only:
+FILE_UPLOAD_HANDLERS = ["callcenter.uploads.OnlyImports"]
 
 # --- The API -----------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -265,6 +270,7 @@ SPECTACULAR_SETTINGS = {
         "PresenceEnum": "agents.models.Presence",
         "EngagementEnum": "agents.models.Engagement",
         "CallStateEnum": "queues.models.QueuedCall.State",
+        "ModeEnum": "queues.models.Supervision.Mode",
     },
 }
 UNFOLD = {
@@ -279,8 +285,29 @@ UNFOLD = {
             "800": "#105044", "900": "#0f4239", "950": "#062621",
         }
     },
-    "SIDEBAR": {"show_search": True},
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "callcenter.admin_menu.navigation",
+    },
 }  # fmt: skip
+
+# --- E-mail about alerts -------------------------------------------------------------------------
+EMAIL_URL = env.str("EMAIL_URL", default="")  # empty: nothing is sent
+DEFAULT_FROM_EMAIL = env.str(
+    "DEFAULT_FROM_EMAIL", default=f"callcenter@{_public.hostname or 'localhost'}"
+)
+EMAIL_TIMEOUT = 10  # seconds for each step of a conversation with the mail server
+if not EMAIL_URL and DEMO:  # written into files, for whoever tries it
+    EMAIL_URL = f"filemail:///{STATE_DIR / 'mail'}"
+for _name, _value in env.email_url("EMAIL_URL", default=EMAIL_URL or "dummymail://").items():
+    if _name.startswith("EMAIL_"):
+        globals()[_name] = _value
+
+# --- Recordings ----------------------------------------------------------------------------------
+RECORDING_MAX_MB = env.int("RECORDING_MAX_MB", default=200)  # a larger one is not fetched
+if RECORDING_MAX_MB < 1:
+    raise ImproperlyConfigured("RECORDING_MAX_MB is a number of megabytes from 1.")
 
 # --- Outgoing webhooks ---------------------------------------------------------------------------
 # Whether administrators may let an endpoint lead into a private network.

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from django.db import models
 
+from callcenter import together
+
 
 class StaleTransition(Exception):
     """The row was no longer in a state from which this move is allowed."""
@@ -27,24 +29,31 @@ class Transitions(models.Model):
 
         Raises StaleTransition, and changes nothing, when the row has left the states from which
         `state` may be reached. The instance carries the new values afterwards. A row that is not
-        saved yet moves in memory only.
+        saved yet moves in memory only; one that a scene has locked is written with the scene's
+        other writes (`callcenter.together`).
         """
+        held = together.holder(self)
+        if held or self._state.adding:
+            self._may_move(state)
         if self._state.adding:
-            self._move_unsaved(state, changes)
+            self._take({"state": state, **changes})
+            return
+        if held:
+            held.update(self, {"state": state, **changes}, self.MOVES[state])
             return
         rows: models.QuerySet[Any] = type(self)._default_manager.filter(pk=self.pk)
         leavable: dict[str, Any] = {"state__in": self.MOVES[state]}
         moved = rows.filter(**leavable).update(**{"state": state, **changes})
         if not moved:
             raise StaleTransition(f"{self} can no longer become {state}")
-        self.__dict__.update({"state": state})
-        for name, value in changes.items():
-            setattr(self, name, value)
+        self._take({"state": state, **changes})
 
-    def _move_unsaved(self, state: str, changes: dict[str, Any]) -> None:
+    def _may_move(self, state: str) -> None:
         if self.__dict__["state"] not in self.MOVES[state]:
             raise StaleTransition(f"{self} cannot become {state}")
-        for name, value in {"state": state, **changes}.items():
+
+    def _take(self, changes: Mapping[str, Any]) -> None:
+        for name, value in changes.items():
             setattr(self, name, value)
 
     @property

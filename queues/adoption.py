@@ -8,10 +8,12 @@ numbers is a call of ours. All else is left alone.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from agents.models import Agent
 from callcenter import bell
 from callcenter.sautikit import phone
 from callcenter.sautikit.callbacks import Record
@@ -22,13 +24,16 @@ ADOPTS_SINCE = "adopts_calls_since"  # the fact: when the provider's records wer
 UNTOLD_AFTER = timedelta(seconds=15)  # by then its first webhook would have come
 OFFER_IS_RECENT = timedelta(seconds=60)
 OLDEST_OFFER = timedelta(hours=4)
+CLOCKS = timedelta(seconds=5)  # by which the provider's clock may differ from ours
 ASK_SOON = timedelta(seconds=3)
 
 
 def adopt_record(record: Record, *, at: datetime) -> Leg | None:
     """Return the leg that an unknown record has become, or None: it is not ours, or not yet."""
     if record.direction == "outbound":
-        return adopt_outbound(record.handles, record.local, record.remote, at=at)
+        return adopt_outbound(
+            record.handles, record.local, record.remote, at=at, lived_at=record.started_at
+        )
     if record.direction != "inbound" or not _is_due(record, at):
         return None
     return arrivals.adopt(record, at=at)
@@ -44,28 +49,63 @@ def _is_due(record: Record, at: datetime) -> bool:
     return since is not None and record.started_at >= datetime.fromisoformat(since)
 
 
-def adopt_outbound(handles: tuple[str, ...], line: str, party: str, *, at: datetime) -> Leg | None:
+def adopt_outbound(
+    handles: tuple[str, ...],
+    line: str,
+    party: str,
+    *,
+    at: datetime,
+    lived_at: datetime | None = None,
+) -> Leg | None:
     """Take an unknown leg from our number as that of the offer to whose agent it goes.
 
     Only an offer whose leg has no handle yet can have it: of a direct dial the provider may keep
     a record or not; a leg that we placed has none while the answer to our request is lost.
+    `lived_at`: a moment at which the leg was there, such as its start; without one, now.
     """
     if not party or not handles:
         return None
-    claimed = Leg.objects.filter(offer=OuterRef("pk")).exclude(session_id=None, provider_id=None)
-    recent = Offer.objects.filter(
-        Q(ended_at=None) | Q(ended_at__gte=at - OFFER_IS_RECENT),
-        ~Exists(claimed),
-        created_at__gte=at - OLDEST_OFFER,
-    ).select_related("agent", "call")
-    for offer in recent.order_by("-created_at")[:50]:
-        if phone.same_party(offer.agent.destination, party) and (
-            not line or phone.same_party(offer.call.line, line)
-        ):
-            if offer.kind == Offer.Kind.DIRECT:
-                return take_as_callee(offer, handles, at)
-            return _take_as_placed(offer, handles, at)
-    return None
+    offer: Any = owner(party, line, lived_at or at)
+    if offer is None or (offer.ended_at and offer.ended_at < at - OFFER_IS_RECENT):
+        return None
+    if offer.has_a_named_leg:
+        return None
+    if offer.kind == Offer.Kind.DIRECT:
+        return take_as_callee(offer, handles, at)
+    return _take_as_placed(offer, handles, at)
+
+
+def owner(party: str, line: str, lived_at: datetime) -> Offer | None:
+    """Return the offer whose leg this can be: from `line` to the agent at `party`, up at that time.
+
+    An agent has one offer at a time, so it is the one that was open then. Of an agent who was
+    offered call after call, a leg of the next is not taken for one of the last. Where none was
+    open, it is the nearest in time: the provider may place a leg late, and clocks differ.
+    """
+    near = Offer.objects.filter(
+        Q(ended_at=None) | Q(ended_at__gte=lived_at - OFFER_IS_RECENT),
+        created_at__gte=lived_at - OLDEST_OFFER,
+        created_at__lte=lived_at + CLOCKS,
+    )
+    named = Leg.objects.filter(offer=OuterRef("pk")).exclude(session_id=None, provider_id=None)
+    near = near.select_related("agent", "call").annotate(has_a_named_leg=Exists(named))
+    near = near.order_by("-created_at")
+    same = near.filter(agent__destination=party, agent__retired_at=None)
+    found = same[:20] or near.filter(agent__in=_agents(party))[:20]
+    offers = [offer for offer in found if not line or phone.same_party(offer.call.line, line)]
+    return min(offers, key=lambda offer: _apart(offer, lived_at), default=None)
+
+
+def _agents(party: str) -> list[int]:
+    """The agents, or rather the one agent, whose number is spelt otherwise."""
+    destinations = Agent.objects.current().values_list("pk", "destination")
+    return [pk for pk, destination in destinations if phone.same_party(destination, party)]
+
+
+def _apart(offer: Offer, lived_at: datetime) -> timedelta:
+    """How far a moment is from the time in which an offer was open."""
+    since_its_end = lived_at - (offer.ended_at or lived_at)
+    return max(offer.created_at - lived_at, since_its_end, timedelta())
 
 
 def take_as_callee(offer: Offer, handles: tuple[str, ...], at: datetime) -> Leg:

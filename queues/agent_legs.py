@@ -10,7 +10,7 @@ from django.db.models import Q, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
-from callcenter import bell
+from callcenter import bell, together
 from callcenter.sautikit.callbacks import Outcome, VoiceCallback
 from queues import calls, documents, offers, reconcile
 from queues.inbox import Arrival
@@ -42,7 +42,7 @@ def voice(
         if callback.is_end:
             _ended(opened, legs, offer_pk, reconcile.end_of(callback))
             return None
-        answered(legs, callback, at)
+        answered(opened, legs, callback, at)
         offer = opened.offer
         if offer is None or offer.pk != offer_pk or opened.call.is_final:
             return _after_the_offer(offer_pk)
@@ -58,9 +58,11 @@ def _ended(opened: Scene, legs: Q, offer_pk: uuid.UUID | None, outcome: Outcome)
     ended = reconcile.end_legs(legs, outcome, opened.at)
     if ended and opened.offer and opened.offer.pk == offer_pk:
         calls.agent_ended(opened, opened.offer, outcome=outcome, ended_at=opened.at)
+    elif ended and offer_pk and not opened.call.connected_at:
+        offers.phone_is_free(offer_pk)
 
 
-def answered(legs: Q, callback: VoiceCallback, at: datetime) -> None:
+def answered(opened: Scene, legs: Q, callback: VoiceCallback, at: datetime) -> None:
     """The leg is up, and called by the handles that the callback names."""
     names = {"session_id": callback.session_id, "provider_id": callback.call_id}
     handles = {
@@ -69,7 +71,9 @@ def answered(legs: Q, callback: VoiceCallback, at: datetime) -> None:
         for name, handle in names.items()
         if handle
     }
-    Leg.objects.filter(legs, ended_at=None).update(
+    opened.together.update_all(
+        "answered leg",
+        Leg.objects.filter(legs, ended_at=None),
         state=Leg.State.ANSWERED,
         answered_at=Coalesce("answered_at", Value(at)),
         ask_at=at + calls.LIVE_CHECK,
@@ -110,9 +114,7 @@ def _to_the_room(opened: Scene, offer: Offer) -> str:
 
 def _move_to_answered(opened: Scene, offer: Offer, **changes: Any) -> None:
     if offer.state == Offer.State.ANSWERED:
-        Offer.objects.filter(pk=offer.pk).update(**changes)
-        for name, value in changes.items():
-            setattr(offer, name, value)
+        together.update(offer, **changes)
         return
     offer.move_to(Offer.State.ANSWERED, answered_at=opened.at, **changes)
     opened.note("agent_answered", agent=offer.agent.name)

@@ -21,11 +21,14 @@ from callcenter.api import InUse
 from callcenter.permissions import IsSupervisor, IsSupervisorOrAgent, is_supervisor
 from callcenter.sautikit import phone
 from queues import arrivals, outbound
-from queues.models import Menu, MenuOption, Queue, QueuedCall
+from queues.api_floor import FloorActions, QueueActions
+from queues.api_wrap_up import WritesWrapUp
+from queues.models import Contact, Menu, MenuOption, Queue, QueuedCall
 from queues.serializers import (
     CallDetailSerializer,
     CallSerializer,
     ConnectAgentSerializer,
+    ContactSerializer,
     MenuSerializer,
     PlaceCallSerializer,
     QueueSerializer,
@@ -40,7 +43,7 @@ class QueueViewSet(
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
     mixins.DestroyModelMixin,
-    viewsets.GenericViewSet[Queue],
+    QueueActions,
 ):
     """Queues and their numbers."""
 
@@ -104,6 +107,41 @@ class MenuViewSet(
         instance.delete()
 
 
+class ContactViewSet(
+    mixins.ListModelMixin,
+    mixins.CreateModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[Contact],
+):
+    """Contacts: whose a number is. Agents see the name when it calls."""
+
+    queryset = Contact.objects.order_by("number")
+    serializer_class = ContactSerializer
+    permission_classes = [IsSupervisor]
+    lookup_field = "number"
+    lookup_value_regex = r"[^/]+"
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+
+    def get_object(self) -> Contact:
+        """Find the contact by the number as people write it, too."""
+        self.kwargs["number"] = _number(self.kwargs["number"])
+        return super().get_object()
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        if text := self.request.query_params.get("q", "").strip():
+            queryset = queryset.filter(Q(name__icontains=text) | Q(number__contains=text))
+        return queryset
+
+    @extend_schema(
+        parameters=[OpenApiParameter("q", str, description="Part of the name or number.")]
+    )
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """In the order of their numbers."""
+        return super().list(request, *args, **kwargs)
+
+
 def instant(raw: str, name: str) -> datetime:
     """Parse an ISO time of a query; without a zone it is in TIME_ZONE. Raises ValidationError."""
     try:
@@ -115,9 +153,7 @@ def instant(raw: str, name: str) -> datetime:
     return parsed if parsed.tzinfo else timezone.make_aware(parsed)
 
 
-class CallViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[QueuedCall]
-):
+class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, WritesWrapUp, FloorActions):
     """Calls: supervisors see all, agents their own."""
 
     queryset = QueuedCall.objects.none()  # for the schema; see get_queryset

@@ -40,29 +40,31 @@ def arrive(
             queue = number.queue if number else None
             picked = routing.claim_for_arrival(queue, at) if queue and not ended else None
             call = _new_call(callback, number, customer, started_at)
-            opened = Scene(call, None, None, at, arrival.endpoint, picked)
-            opened.note("arrived", customer=phone.masked(customer))
-            if number is None:
-                document = _unknown_number(opened, callback)
-            elif ended:
-                _ended_before_we_knew(opened, number)
-                document = ""
-            elif number.menu:
-                document = ivr.ask(opened, number.menu)
-            elif queue:
-                document = calls.enter_queue(opened, queue)
-            else:  # pragma: no cover - a constraint forbids it
-                document = documents.unknown_number()
-            # Only now is the row written, with all that has become of it.
-            call.save(force_insert=True)
-            _new_leg(call, callback, started_at).save(force_insert=True)
-            opened.keep(arrival)
-            opened.close()
-            return document
+            with Scene(call, None, None, at, arrival.endpoint, picked) as opened:
+                opened.note("arrived", customer=phone.masked(customer))
+                document = _first_document(opened, callback, number)
+                # Only now is the row written, with all that has become of it.
+                opened.together.insert(call)
+                opened.together.insert(_new_leg(call, callback, started_at))
+                opened.keep(arrival)
+                return document
     except IntegrityError as error:
         if "public_id" in str(error) or "session_id" in str(error) or "provider_id" in str(error):
             return None
         raise
+
+
+def _first_document(opened: Scene, callback: VoiceCallback, number: Number | None) -> str:
+    if number is None:
+        return _unknown_number(opened, callback)
+    if callback.is_end:
+        _ended_before_we_knew(opened, number)
+        return ""
+    if number.menu:
+        return ivr.ask(opened, number.menu)
+    if number.queue:
+        return calls.enter_queue(opened, number.queue)
+    return documents.unknown_number()  # pragma: no cover - a constraint forbids it
 
 
 def _number(callback: VoiceCallback, found: dict[str, Number]) -> tuple[Number | None, str]:

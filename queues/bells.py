@@ -10,6 +10,8 @@ from django.utils import timezone
 from callcenter import bell
 from queues import alerts, provider, routing, tasks
 
+SOON = 20.0  # seconds for which a task may wait in the broker, which sends it again after 60
+
 
 def connect() -> None:
     """Answer the bells that `queues` and `agents` ring."""
@@ -20,6 +22,8 @@ def connect() -> None:
     bell.answer("standing_in", _standing_in)
     bell.answer("look_at_provider", partial(_send, tasks.look_at_provider))
     bell.answer("look_at_wallet", partial(_send, tasks.look_at_wallet))
+    bell.answer("mail", partial(_send, tasks.send_alert_mails))
+    bell.answer("fetch_recordings", _fetch_recordings)
     for name, task in {
         "place": tasks.place_leg,
         "hang_up": tasks.hang_up_leg,
@@ -27,6 +31,7 @@ def connect() -> None:
         "check_offer": tasks.check_offer,
         "ask_handle": tasks.ask_handle,
         "handle_event": tasks.handle_event,
+        "supervise": tasks.look_at_supervision,
     }.items():
         bell.answer(name, partial(_send, task))
 
@@ -44,6 +49,13 @@ def _sweep_at(when: datetime) -> None:
     """Sweep once more when something falls due, rather than up to a second later."""
     seconds = (when - timezone.now()).total_seconds()
     tasks.sweep.apply_async(countdown=max(0.0, seconds), expires=max(0.0, seconds) + 5)
+
+
+def _fetch_recordings(when: datetime) -> None:
+    """Fetch when a recording falls due; what is further ahead is found by the sweep."""
+    seconds = max(0.0, (when - timezone.now()).total_seconds())
+    if seconds < SOON:
+        tasks.fetch_recordings.apply_async(countdown=seconds)
 
 
 def _delivery_trouble(endpoint: str, error: str, is_dead: bool) -> None:

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any
 
 from agents.models import Agent
-from callcenter import bell
+from callcenter import bell, together
 from callcenter.sautikit.outcomes import Outcome
-from queues import documents, offers, routing
+from queues import documents, offers, recordings, routing
 from queues.models import Leg, Offer, Queue, QueuedCall
 from queues.scene import Scene
 
@@ -42,16 +42,14 @@ def answer_with(scene: Scene, document: str) -> str:
     The row changes with it, so that a repeated question gets the same bytes.
     """
     call = scene.call
-    call.step, call.document = call.step + 1, document
-    QueuedCall.objects.filter(pk=call.pk).update(step=call.step, document=document)
+    together.update(call, step=call.step + 1, document=document)
     return document
 
 
 def acknowledge(call: QueuedCall) -> None:
     """The customer's leg has moved on: a repeat of the first POST gets no second document."""
     if not call.is_acknowledged:
-        QueuedCall.objects.filter(pk=call.pk).update(is_acknowledged=True)
-        call.is_acknowledged = True
+        together.update(call, is_acknowledged=True)
 
 
 def enter_queue(scene: Scene, queue: Queue) -> str:
@@ -63,6 +61,9 @@ def enter_queue(scene: Scene, queue: Queue) -> str:
     if call.queue_id != queue.pk:
         call.queue, call.priority = queue, queue.priority
         QueuedCall.objects.filter(pk=call.pk).update(queue=queue, priority=queue.priority)
+    if queue.closed_at and call.state == State.GREETING:
+        end(scene, State.REJECTED, reason="queue closed")
+        return documents.closed(queue)
     if queue.when_empty == "end" and scene.picked is None and routing.nobody_signed_in(queue):
         end(scene, State.REJECTED, reason="nobody signed in")
         return documents.nobody_here(queue)
@@ -182,10 +183,7 @@ def customer_joined(scene: Scene) -> None:
     offerable_from = max(scene.at, call.not_before or scene.at)
     if call.offerable_from and call.offerable_from <= offerable_from and call.is_acknowledged:
         return  # seen in the room already
-    QueuedCall.objects.filter(pk=call.pk).update(
-        offerable_from=offerable_from, is_acknowledged=True
-    )
-    call.offerable_from, call.is_acknowledged = offerable_from, True
+    together.update(call, offerable_from=offerable_from, is_acknowledged=True)
     scene.note("joined_room")
     if offerable_from > scene.at:
         bell.ring("sweep_at", offerable_from)
@@ -284,14 +282,36 @@ def abandon(scene: Scene, where: str, *, ended_at: datetime) -> None:
     A direct dial may have been answered without our knowing: its end is provisional until the
     provider's record is in, and the offer stays open until the first questions are answered.
     """
-    _call, offer = scene.call, scene.offer
-    provisional = bool(offer and offer.kind == Offer.Kind.DIRECT)
-    if offer and not provisional:
-        offers.close(scene, Offer.State.CALLER_GONE)
-    elif offer:
-        Offer.objects.filter(pk=offer.pk).update(check_at=scene.at, checks=0)
-        bell.ring("check_offer", str(offer.pk))
+    provisional = _let_go_untalked(scene)
     end(scene, State.ABANDONED, ended_at=ended_at, abandoned_in=where, is_provisional=provisional)
+
+
+def cut_off(scene: Scene, *, reason: str) -> None:
+    """End a call of ours at our own wish, in whatever state it is, and hang up all its legs."""
+    if scene.call.state == State.OFFERED:
+        _have_met(scene, until=scene.at)
+    if scene.call.state == State.CONNECTED:
+        finish(scene, reason=reason)
+    else:
+        end(scene, State.FAILED, reason=reason, is_provisional=_let_go_untalked(scene))
+    for leg in Leg.objects.filter(call=scene.call, ended_at=None):
+        offers.hang_up(leg, scene.at)
+
+
+def _let_go_untalked(scene: Scene) -> bool:
+    """Close the offer of a call that ends without a talk; say whether that is provisional.
+
+    The offer of a direct dial stays open until the provider has been asked about it.
+    """
+    offer = scene.offer
+    if offer is None:
+        return False
+    if offer.kind != Offer.Kind.DIRECT:
+        offers.close(scene, Offer.State.CALLER_GONE)
+        return False
+    Offer.objects.filter(pk=offer.pk).update(check_at=scene.at, checks=0)
+    bell.ring("check_offer", str(offer.pk))
+    return True
 
 
 def contact_answered(scene: Scene) -> str:
@@ -412,6 +432,7 @@ def finish(
     if scene.offer:
         offers.close(scene, Offer.State.ENDED, ended_at=ended_at)
     end(scene, State.COMPLETED, ended_at=ended_at, reason=reason)
+    recordings.want(call, at=scene.at)
     if not customer_is_gone:
         hang_up_customer(scene, after=ALONE)
 
@@ -441,7 +462,7 @@ def hang_up_customer(scene: Scene, *, after: timedelta = timedelta()) -> None:
     """
     live = Leg.objects.filter(call=scene.call, role=Leg.Role.CUSTOMER, ended_at=None)
     if after:
-        live.update(ask_at=scene.at + after)
+        scene.together.update_all("customer's leg", live, ask_at=scene.at + after)
         return
     for leg in live:
         offers.hang_up(leg, scene.at)

@@ -124,6 +124,10 @@ _MOVED: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "greatest(engagement_since, idle_since)", "retired_at IS NULL",
         ("engagement_since", "idle_since", "wrap_up_until", "hold_off_until"),
     ),
+    "agents_heartbeat": ("seen_at", "true", ("seen_at", "asked_at")),
+    "agents_presenceperiod": (
+        "started_at", "ended_at IS NULL AND limit_at IS NOT NULL", ("limit_at",),
+    ),
     "queues_offer": (
         "created_at", "ended_at IS NULL",
         ("created_at", "ring_until", "check_at", "answered_at", "conference_at", "joined_at"),
@@ -212,6 +216,14 @@ _TOO_FAR = (
     """
     UPDATE outbox_delivery SET next_at = %(at)s, leased_until = NULL
     WHERE delivered_at IS NULL AND dead_at IS NULL AND next_at > %(at)s + interval '12 hours'
+    """,
+    # Mails and recordings: likewise.
+    """
+    UPDATE queues_alertmail SET send_at = %(at)s WHERE send_at > %(at)s + interval '3 hours'
+    """,
+    """
+    UPDATE queues_recording SET fetch_at = %(at)s
+    WHERE state = 'wanted' AND fetch_at > %(at)s + interval '2 hours'
     """,
     "UPDATE outbox_endpoint SET held_until = NULL WHERE held_until > %(asked)s",
 )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from agents.models import Agent, Engagement, HoldOff
 from callcenter import bell
 from callcenter.transitions import StaleTransition
-from queues import calls, offers
+from queues import calls, offers, recordings
 from queues.models import Offer, QueuedCall
 from queues.scene import Scene
 
@@ -51,6 +51,7 @@ def to_completed(
         "corrected", offer=offer, was=was, agent=offer.agent.name,
         became=State.COMPLETED, connected_at=answered_at, ended_at=over_at,
     )  # fmt: skip
+    recordings.want(call, at=scene.at)
     agent = scene.agent if scene.offer else _idle(offer.agent_id)
     if agent:
         agent.strikes = 0

@@ -202,6 +202,12 @@ def nobody_here(queue: Queue) -> str:
     )
 
 
+def closed(queue: Queue) -> str:
+    """End a call to a queue that a supervisor has closed."""
+    message = speech(queue.closed_message, queue.language)
+    return render([*message, Hangup()]) if message else nobody_here(queue)
+
+
 def too_late(language: str = DEFAULT_LANGUAGE) -> str:
     """Tell an agent that the customer has gone."""
     return farewell("The caller has gone. Thank you.", language)

@@ -6,6 +6,7 @@ No row is locked while the provider is asked, and asking twice does no harm (con
 from __future__ import annotations
 
 import logging
+import random
 import uuid
 from datetime import datetime, timedelta
 
@@ -16,13 +17,15 @@ from django.db.models import Q
 from callcenter import bell
 from callcenter.sautikit import errors, phone
 from callcenter.sautikit.callbacks import Outcome, Record
-from queues import alerts, calls, provider
+from queues import adoption, alerts, calls, offers, provider
 from queues.models import Leg
 from queues.scene import scene
 
 log = logging.getLogger(__name__)
-CLOCKS = timedelta(seconds=5)  # by which the provider's clock may differ from ours
 ASK_AFTER = timedelta(seconds=2)  # after a hang-up, and between looks at the list
+FIRST_REPEAT = timedelta(
+    seconds=0.25
+)  # a phone rings for nobody meanwhile; doubles up to the above
 AGAIN = timedelta(seconds=10)  # a leg that lives on after it was hung up
 NOT_THERE_AFTER = timedelta(seconds=60)  # a leg that no list has shown for as long is not there
 
@@ -40,7 +43,7 @@ def hang_up(leg_pk: uuid.UUID, *, at: datetime) -> None:
     try:
         provider.client().hang_up(leg.handle)
     except errors.Unavailable as error:
-        live.update(hang_up_at=at + ASK_AFTER, last_error=str(error)[:200])
+        _repeat(leg, error, at)
     except errors.SautikitError as error:
         text = f"Sautikit refused to hang up a call to {phone.masked(leg.party)}: {error}"
         alerts.raise_alert("provider", "hang_up", text, at=at)
@@ -48,6 +51,20 @@ def hang_up(leg_pk: uuid.UUID, *, at: datetime) -> None:
         bell.ring("ask", str(leg.pk))
     else:
         live.update(hang_up_at=at + AGAIN, ask_at=at + ASK_AFTER)
+        if leg.role == Leg.Role.AGENT and leg.offer_id:
+            offers.phone_is_free(leg.offer_id)
+
+
+def _repeat(leg: Leg, error: errors.Unavailable, at: datetime) -> None:
+    """Ask again soon: backed off, or when the provider says."""
+    wait = min(ASK_AFTER, FIRST_REPEAT * 2 ** min(leg.asks, 8))
+    wait *= random.uniform(0.5, 1)  # noqa: S311
+    if error.retry_after:
+        wait = timedelta(seconds=min(error.retry_after, AGAIN.total_seconds()))
+    Leg.objects.filter(pk=leg.pk, ended_at=None).update(
+        hang_up_at=at + wait, asks=leg.asks + 1, last_error=str(error)[:200]
+    )
+    bell.ring("sweep_at", at + wait)
 
 
 def _find_handle(leg: Leg, at: datetime) -> bool:
@@ -93,18 +110,22 @@ def shown_number(leg: Leg) -> str:
 
 def find_leg(leg: Leg) -> Record | None:
     """Look in the provider's list for a leg that we have asked for. Raises SautikitError."""
-    return find_record(leg.party, shown_number(leg), since=leg.sent_at or leg.planned_at)
+    since = leg.sent_at or leg.planned_at
+    return find_record(leg.party, shown_number(leg), since=since, offer_pk=leg.offer_id)
 
 
-def find_record(party: str, line: str, *, since: datetime) -> Record | None:
+def find_record(
+    party: str, line: str, *, since: datetime, offer_pk: uuid.UUID | None
+) -> Record | None:
     """Look in the provider's list for the leg from `line` to `party` that nobody has claimed.
 
     Returns the oldest such record that started after `since`, less a few seconds for clocks that
-    differ. Raises SautikitError.
+    differ, and that can be no other offer's to this agent. `offer_pk` is None for a contact's leg.
+    Raises SautikitError.
     """
     wanted = party.removeprefix("sip:").split("@")[0] if phone.is_sip(party) else party[-9:]
     page = provider.client().list_calls(
-        direction="outbound", since=since - CLOCKS, q=wanted, limit=50
+        direction="outbound", since=since - adoption.CLOCKS, q=wanted, limit=50
     )
     known = set(
         Leg.objects.filter(
@@ -114,15 +135,23 @@ def find_record(party: str, line: str, *, since: datetime) -> Record | None:
     )
     taken = {handle for pair in known for handle in pair if handle}
     for record in reversed(page.records):
-        late_enough = record.started_at is None or record.started_at >= since - CLOCKS
+        late_enough = record.started_at is None or record.started_at >= since - adoption.CLOCKS
         if (
             late_enough
             and not taken.intersection(record.handles)
             and phone.same_party(record.remote, party)
             and (not record.local or phone.same_party(record.local, line))
+            and (offer_pk is None or _is_of(offer_pk, record))
         ):
             return record
     return None
+
+
+def _is_of(offer_pk: uuid.UUID, record: Record) -> bool:
+    if record.started_at is None:
+        return True
+    offer = adoption.owner(record.remote, record.local, record.started_at)
+    return offer is None or offer.pk == offer_pk
 
 
 def never_placed(leg: Leg, at: datetime) -> bool:

@@ -55,7 +55,8 @@ WITH leg AS (
         (id, key, endpoint, kind, verdict, note, call_id, body, repeats, received_at, handled_at)
     SELECT %(id)s, %(key)s, %(endpoint)s, %(kind)s, %(verdict)s, %(note)s,
         (SELECT call_id FROM leg), %(body)s, 0, %(at)s, %(at)s
-    WHERE %(is_hint)s OR (EXISTS (SELECT 1 FROM leg) AND NOT (SELECT told FROM news))
+    WHERE %(is_hint)s OR NOT (SELECT told FROM news)
+        AND (%(is_early)s OR EXISTS (SELECT 1 FROM leg))
     ON CONFLICT (key) DO UPDATE SET repeats = queues_webhookevent.repeats + 1
     RETURNING xmax = 0 AS is_new
 ), answered AS (
@@ -155,18 +156,20 @@ class Arrival:
         outcome: Outcome,
         *,
         ended_at: datetime | None = None,
+        is_early: bool = False,
     ) -> LegNews:
         """Find the leg that an event names; keep the event if its call has nothing to learn of it.
 
         One statement, because most events tell what a voice edge told already. News is an end
         while the call is open, and an answer behind a direct dial; that another leg is up, or
-        has ended after its call, is written down on the way. A hint is kept in any case.
+        has ended after its call, is written down on the way. A hint is kept in any case, and so is
+        what `is_early`: it comes before the first POST of its call.
         """
         names = ["id", "key", "endpoint", "kind", "verdict", "note", "body", "at"]
         values = dict(zip(names, self._values(""), strict=False))
         values |= {"handles": list(handles), "label": label, "outcome": outcome.value}
         values |= {"is_end": outcome.is_final, "is_answer": outcome is Outcome.ANSWERED}
-        values |= {"is_hint": self.verdict == WebhookEvent.Verdict.HINT}
+        values |= {"is_hint": self.verdict == WebhookEvent.Verdict.HINT, "is_early": is_early}
         values |= {"ended_at": min(ended_at or self.at, self.at)}
         with connection.cursor() as cursor:
             cursor.execute(_STORE_UNLESS_NEWS, values)

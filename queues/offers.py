@@ -5,21 +5,20 @@ Every function takes an open scene, so agent and call are locked, in that order.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Value
+from django.db import connection, transaction
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Greatest
 
 from agents import presence
 from agents.models import Agent, Engagement, HoldOff, Presence
-from callcenter import bell
+from callcenter import bell, together
 from queues import documents
-from queues.models import Leg, Offer, QueuedCall
-from queues.scene import Scene
+from queues.models import Leg, Offer, QueuedCall, WrapUp
+from queues.scene import Scene, lock
 
 HOLD_OFF_SECONDS = {
     HoldOff.BUSY: 30,
@@ -28,6 +27,7 @@ HOLD_OFF_SECONDS = {
     HoldOff.UNREACHABLE: 15,
 }
 NO_ANSWER_SECONDS, NO_ANSWER_MOST = 10, 60
+HANGING_UP_FOR = timedelta(seconds=10)  # the longest that one waits to hear that it is done
 STRIKES_TO_BREAK, STRIKE_WINDOW = 3, timedelta(minutes=30)
 STRIKING = {Offer.State.NO_ANSWER, Offer.State.NO_KEYPRESS}
 HOLD_OFF_OF = {
@@ -56,6 +56,8 @@ def make(
     document that is being answered, which `answer` makes of the offer; CLICK only reserves, until
     the contact has answered.
     """
+    # A request that has waited for its turn is of a time before the agent was free.
+    scene.at = max(scene.at, agent.engagement_since, agent.presence_since)
     call, at = scene.call, scene.at
     queue = call.queue
     ring = timedelta(seconds=queue.ring_timeout if queue else 30)
@@ -72,13 +74,13 @@ def make(
         offer.check_at = at + greeting + NO_NEWS
     elif kind == Offer.Kind.ROOM:
         offer.check_at = offer.ring_until
-    offer.save(force_insert=True)
+    together.insert(offer, scene.together)
+    scene.together.hold(agent)
     set_engagement(agent, Engagement.RINGING, at)
     scene.offer, scene.agent = offer, agent
     changes: dict[str, Any] = {"offer": offer}
     if kind == Offer.Kind.CLICK:
-        QueuedCall.objects.filter(pk=call.pk).update(**changes)
-        call.offer = offer
+        together.update(call, **changes)
     else:
         changes |= {"agent": agent, "dialled_at": at, "queued_at": call.queued_at or at}
         if answer:
@@ -95,7 +97,7 @@ def make(
 
 def plan_leg(scene: Scene, offer: Offer) -> Leg:
     """Plan the agent's leg of an offer; its bell places it after the commit."""
-    leg = Leg.objects.create(
+    leg = Leg(
         call=scene.call,
         offer=offer,
         role=Leg.Role.AGENT,
@@ -104,6 +106,7 @@ def plan_leg(scene: Scene, offer: Offer) -> Leg:
         line=scene.call.line,
         planned_at=scene.at,
     )
+    together.insert(leg, scene.together)
     bell.ring("place", str(leg.pk))
     return leg
 
@@ -112,9 +115,7 @@ def set_engagement(agent: Agent, engagement: str, at: datetime, **changes: Any) 
     """Write what an agent is doing now."""
     changes = {"wrap_up_until": None, **changes}
     changes |= {"engagement": engagement, "engagement_since": at}
-    Agent.objects.filter(pk=agent.pk).update(**changes)
-    for name, value in changes.items():
-        setattr(agent, name, value)
+    together.update(agent, **changes)
     bell.ring("desk", agent.pk)
 
 
@@ -152,14 +153,15 @@ def close(scene: Scene, state: str, *, reason: str = "", ended_at: datetime | No
     if state == Offer.State.ENDED:
         start_wrap_up(scene, agent, offer, ended_at)
     else:
-        changes = _hold_off(agent, state, scene.at)
+        is_up = hang_up_agent(scene, offer)
+        changes = _hold_off(agent, state, scene.at) or (
+            _hanging_up(agent, scene.at) if is_up else {}
+        )
         set_engagement(agent, Engagement.IDLE, scene.at, **changes)
     scene.call.offer = None
     scene.note(f"offer_{state}", offer=offer, agent=agent.name, reason=reason, ended_at=ended_at)
     scene.offer = None
-    if state != Offer.State.ENDED:
-        hang_up_agent(scene, offer)
-    elif offer.kind != Offer.Kind.DIRECT:
+    if state == Offer.State.ENDED and offer.kind != Offer.Kind.DIRECT:
         # A talk ends with its room; the sweep hangs up the leg that has not heard of it.
         hang_up_agent(scene, offer, after=ROOM_ENDS)
     if state in STRIKING:
@@ -175,14 +177,19 @@ def _require(scene: Scene) -> tuple[Offer, Agent]:
     return scene.offer, scene.agent
 
 
-def hang_up_agent(scene: Scene, offer: Offer, *, after: timedelta = timedelta()) -> None:
-    """Hang up the agent's leg of an offer that is over, if it is live or still to be placed."""
+def hang_up_agent(scene: Scene, offer: Offer, *, after: timedelta = timedelta()) -> bool:
+    """Hang up the agent's leg of an offer that is over, if it is live or still to be placed.
+
+    Returns whether the phone may ring now.
+    """
     live = Leg.objects.filter(offer=offer, ended_at=None, hang_up_at=None)
     if after:
-        live.update(hang_up_at=scene.at + after)
-        return
-    for leg in live:
+        scene.together.update_all("agent's leg", live, hang_up_at=scene.at + after)
+        return False
+    legs = list(live)
+    for leg in legs:
         hang_up(leg, scene.at)
+    return any(leg.is_placed_by_us and leg.sent_at is not None for leg in legs)
 
 
 def hang_up(leg: Leg, at: datetime) -> None:
@@ -203,6 +210,28 @@ def _hold_off(agent: Agent, state: str, at: datetime) -> dict[str, Any]:
         "hold_off_until": at + timedelta(seconds=hold_off_seconds(reason, strikes)),
         "hold_off_reason": reason,
     }
+
+
+def _hanging_up(agent: Agent, at: datetime) -> dict[str, Any]:
+    """Pass the agent over until their phone is free: a new call would find it busy."""
+    if agent.hold_off_until and agent.hold_off_until > at + HANGING_UP_FOR:
+        return {}
+    bell.ring("sweep_at", at + HANGING_UP_FOR)
+    return {"hold_off_until": at + HANGING_UP_FOR, "hold_off_reason": HoldOff.HANGING_UP}
+
+
+@transaction.atomic(savepoint=False)
+def phone_is_free(offer_pk: uuid.UUID) -> None:
+    """The agent's leg of an offer that came to nothing is down: they are passed over no more.
+
+    An agent whom somebody else has locked is not waited for, as the call may be locked already.
+    """
+    held = Agent.objects.filter(offers=offer_pk, hold_off_reason=HoldOff.HANGING_UP)
+    agent = held.select_for_update(of=("self",), no_key=True, skip_locked=True).first()
+    if agent:
+        Agent.objects.filter(pk=agent.pk).update(hold_off_until=None, hold_off_reason="")
+        bell.ring("route")
+        bell.ring("desk", agent.pk)
 
 
 def hold_off_seconds(reason: HoldOff, strikes: int) -> int:
@@ -238,34 +267,63 @@ def start_wrap_up(scene: Scene, agent: Agent, offer: Offer, ended_at: datetime) 
     if until <= scene.at:
         Offer.objects.filter(pk=offer.pk).update(wrap_up_ended_at=until)
         set_engagement(agent, Engagement.IDLE, scene.at, idle_since=scene.at)
+        _note_end_of_wrap_up(scene, offer)
         return
     set_engagement(agent, Engagement.WRAP_UP, scene.at, wrap_up_until=until)
     bell.ring("sweep_at", until)
 
 
+# The end of the wrap-up is written down at the agent's last talk, too.
+_END_WRAP_UP = """
+WITH freed AS (
+    UPDATE agents_agent SET engagement = 'idle', wrap_up_until = NULL,
+        engagement_since = CASE WHEN %(early)s THEN %(at)s ELSE wrap_up_until END,
+        idle_since = CASE WHEN %(early)s THEN %(at)s ELSE wrap_up_until END
+    WHERE id = %(agent)s AND engagement = 'wrap_up' AND (%(early)s OR wrap_up_until <= %(at)s)
+    RETURNING idle_since AS at
+), talk AS (
+    SELECT id FROM queues_offer WHERE agent_id = %(agent)s AND state = 'ended'
+    ORDER BY created_at DESC LIMIT 1
+), written AS (
+    UPDATE queues_offer SET wrap_up_ended_at = greatest(ended_at, freed.at) FROM freed
+    WHERE id = (SELECT id FROM talk) AND wrap_up_ended_at IS NULL
+    RETURNING id
+)
+SELECT freed.at, (SELECT id FROM written) FROM freed
+"""
+
+
 @transaction.atomic
-def end_wrap_up(agent_pk: int, *, at: datetime, early: bool = False) -> bool:
+def end_wrap_up(agent_pk: int, *, at: datetime, early: bool = False, by: str = "") -> bool:
     """End an agent's wrap-up when its time is over, or `early` because the agent is done.
 
-    Returns whether it was this call that ended it. Compare-and-set on the agent's row.
+    `by` names the supervisor who ends it instead. Returns whether it was this call that ended it.
+    Compare-and-set on the agent's row.
     """
-    agents = Agent.objects.filter(pk=agent_pk, engagement=Engagement.WRAP_UP)
-    if not early:
-        agents = agents.filter(wrap_up_until__lte=at)
-    due = None if early else agents.values_list("wrap_up_until", flat=True).first()
-    ended_at = due or at
-    ended = agents.update(
-        engagement=Engagement.IDLE, engagement_since=ended_at, idle_since=ended_at,
-        wrap_up_until=None,
-    )  # fmt: skip
-    if not ended:
+    with connection.cursor() as cursor:
+        cursor.execute(_END_WRAP_UP, {"agent": agent_pk, "at": at, "early": early})
+        row = cursor.fetchone()
+    if row is None:
         return False
-    last = Offer.objects.filter(agent=agent_pk, state=Offer.State.ENDED).order_by("-created_at")
-    if pk := last.values_list("pk", flat=True).first():
-        Offer.objects.filter(pk=pk, wrap_up_ended_at=None).update(
-            wrap_up_ended_at=Greatest("ended_at", Value(ended_at))
-        )
+    ended_at, offer_pk = row
+    if offer_pk:
+        last = Offer.objects.select_related("agent", "queue").get(pk=offer_pk)
+        source = "supervisor" if by else "desk" if early else "sweep"
+        call, offer = lock(last.call_id)
+        with Scene(call, offer, offer.agent if offer else None, ended_at, source) as scene:
+            _note_end_of_wrap_up(scene, last, by)
     bell.ring("route")
     bell.ring("board")
     bell.ring("desk", agent_pk)
     return True
+
+
+def _note_end_of_wrap_up(scene: Scene, offer: Offer, by: str = "") -> None:
+    """Tell what the agent has chosen, or that nothing was, where the queue asks for it."""
+    written = WrapUp.objects.filter(offer=offer).select_related("disposition__parent").first()
+    chosen = str(written.disposition) if written and written.disposition else ""
+    is_asked_for = offer.queue is not None and offer.queue.disposition_required
+    scene.note(
+        "wrap_up_ended", offer=offer, by=by, agent=offer.agent.name, disposition=chosen,
+        not_dispositioned=True if is_asked_for and not chosen else None,
+    )  # fmt: skip

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from agents.models import Agent, Engagement, Presence
 from callcenter import bell
 from callcenter.ids import new_id
 from callcenter.sautikit import phone
-from queues import arrivals, offers, provider
+from queues import arrivals, offers, provider, routing
 from queues.models import Leg, Offer, Queue, QueuedCall
-from queues.scene import Scene
+from queues.scene import Scene, scene
 
 
 class NotFree(Exception):
@@ -34,9 +36,9 @@ def click_to_call(
     """
     agent = Agent.objects.select_for_update(of=("self",), no_key=True).get(pk=agent_pk)
     if agent.presence == Presence.OFFLINE:
-        raise NotFree(f"{agent.name} is offline.")
+        raise NotFree(_("%(agent)s is offline.") % {"agent": agent.name})
     if agent.engagement != Engagement.IDLE:
-        raise NotFree(f"{agent.name} is not free: {agent.get_engagement_display().lower()}.")
+        raise NotFree(_("%(agent)s is not free.") % {"agent": agent.name})
     if why := provider.why_not_dialling(at):
         raise NotFree(why)
     pk = new_id()
@@ -67,32 +69,45 @@ def click_to_call(
     return call
 
 
-@transaction.atomic
 def connect_agent(call_id: str, destination: str, *, at: datetime) -> Offer:
     """Offer a waiting call to the agent at `destination`; raise NotKnown or NotFree."""
     call_pk = arrivals.public_id(call_id)
     if call_pk is None:
         raise NotKnown(f"There is no call {call_id[:64]}.")
-    agent = (
-        Agent.objects.current()
-        .filter(destination=phone.normalise(destination))
-        .select_for_update(of=("self",), no_key=True)
-        .first()
-    )
-    if agent is None:
+    agents = Agent.objects.current().filter(destination=phone.normalise(destination))
+    agent_pk = agents.values_list("pk", flat=True).first()
+    if agent_pk is None:
         raise NotKnown("No agent has this number.")
-    if agent.engagement != Engagement.IDLE or agent.presence == Presence.OFFLINE:
-        raise NotFree(f"{agent.name} is not free.")
-    call = (
-        QueuedCall.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("queue")
-        .get(pk=call_pk)
-    )
-    if why := provider.why_not_dialling(at):
-        raise NotFree(why)
-    if call.state != QueuedCall.State.WAITING or call.offer_id or call.offerable_from is None:
-        raise NotFree("The call is not waiting.")
-    opened = Scene(call, None, None, at, "connect-agent")
-    offer = offers.make(opened, agent, Offer.Kind.ROOM)
-    opened.close()
-    return offer
+    return pull(call_pk, agent_pk, at=at, source="connect-agent")
+
+
+def pull(call_pk: uuid.UUID, agent_pk: int, *, at: datetime, source: str, by: str = "") -> Offer:
+    """Offer a waiting call now to this free agent, whoever is ahead of it; raise NotFree.
+
+    Strategy and hold-off do not count, since a person has chosen; nor does whom it was kept for.
+    """
+
+    def pick() -> Agent | None:
+        agents = Agent.objects.current().filter(pk=agent_pk)
+        return agents.select_for_update(of=("self",), no_key=True).first()
+
+    with scene(call_pk, at=at, source=source, pick=pick) as opened:
+        call, agent = opened.call, opened.picked
+        if call.state != QueuedCall.State.WAITING or call.offerable_from is None:
+            raise NotFree(_("The call is not waiting."))
+        if (
+            agent is None
+            or agent.engagement != Engagement.IDLE
+            or agent.presence == Presence.OFFLINE
+        ):
+            name = agent.name if agent else _("The agent")
+            raise NotFree(_("%(agent)s is not free.") % {"agent": name})
+        if agent.is_sip and routing.sip_to_is_refused():
+            raise NotFree(_("Sautikit refuses to call SIP addresses."))
+        if why := provider.why_not_dialling(at):
+            raise NotFree(why)
+        if call.wanted_agent_id:
+            QueuedCall.objects.filter(pk=call.pk).update(wanted_agent=None)
+        if by:
+            opened.note("pulled", by=by, agent=agent.name)
+        return offers.make(opened, agent, Offer.Kind.ROOM)

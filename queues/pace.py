@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from queues.models import Leg
 
@@ -49,10 +50,8 @@ def take(leg: Leg, *, at: datetime) -> timedelta | None:
     """
     rate = float(settings.SAUTIKIT_CALLS_PER_SECOND)
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, {"rate": rate, "burst": max(1.0, rate), "at": at})
-        (tokens,) = cursor.fetchone()
-        if tokens < 0:
-            return _within(timedelta(seconds=-tokens / rate))
+        if wait := _take_token(cursor, rate, at):
+            return wait
         if leg.sent_at is not None:  # a repeat: it has its place among the legs already
             return None
         cursor.execute(
@@ -64,6 +63,26 @@ def take(leg: Leg, *, at: datetime) -> timedelta | None:
         return _within(timedelta(seconds=ahead / rate)) if rate else LONGEST_WAIT
     most = settings.SAUTIKIT_CONCURRENT_LEGS
     return LONGEST_WAIT if most and live >= most else None
+
+
+@transaction.atomic
+def take_turn(*, at: datetime) -> timedelta | None:
+    """Take one of the calls a second, for a phone that is none of our legs: None, or how long to
+    wait for it."""
+    rate = float(settings.SAUTIKIT_CALLS_PER_SECOND)
+    if not rate:
+        return None
+    with connection.cursor() as cursor:
+        wait = _take_token(cursor, rate, at)
+    if wait:
+        transaction.set_rollback(True)
+    return wait
+
+
+def _take_token(cursor: CursorWrapper, rate: float, at: datetime) -> timedelta | None:
+    cursor.execute(_TAKE, {"rate": rate, "burst": max(1.0, rate), "at": at})
+    (tokens,) = cursor.fetchone()
+    return _within(timedelta(seconds=-tokens / rate)) if tokens < 0 else None
 
 
 def _within(wait: timedelta) -> timedelta:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.utils.translation import gettext as _
 
 from callcenter.sautikit import errors
 from callcenter.sautikit.client import SautikitClient
@@ -45,6 +46,12 @@ clock: Callable[[], datetime] | None = None
 def client() -> SautikitClient:
     """Return the client of this process; its connections are kept."""
     return SautikitClient(settings.SAUTIKIT_API_BASE_URL, settings.SAUTIKIT_API_KEY, heard=_heard)
+
+
+@cache
+def client_for_recordings() -> SautikitClient:
+    """Return a client whose failures say nothing of calls: the breaker does not hear of them."""
+    return SautikitClient(settings.SAUTIKIT_API_BASE_URL, settings.SAUTIKIT_API_KEY)
 
 
 @cache
@@ -113,9 +120,9 @@ def why_not_dialling(at: datetime) -> str:
         cursor.execute(f"SELECT {stopped}, {away}", [at - DIALLING_PAUSE, at])
         is_stopped, is_away = cursor.fetchone()
     if is_away:
-        return "The provider is away: nobody can be called until it answers again."
+        return _("The provider is away: nobody can be called until it answers again.")
     if is_stopped:
-        return "The Sautikit wallet is empty: nobody is called until it is topped up."
+        return _("The Sautikit wallet is empty: nobody is called until it is topped up.")
     return ""
 
 

@@ -44,8 +44,8 @@ def observe(
 ) -> None:
     """Take in how a leg stands. Told twice, late or out of order, it ends the same."""
     with scene(leg.call_id, at=at, source=source) as opened:
-        if arrival and not arrival.store(opened.call):
-            return
+        if arrival:
+            opened.keep(arrival)
         take(opened, leg, outcome, answered_at=answered_at, ended_at=ended_at)
 
 
@@ -105,6 +105,8 @@ def _end(
         return
     offer = _offer_of(opened, leg)
     if offer is None:
+        if ended_now and leg.offer_id and not opened.call.connected_at:
+            offers.phone_is_free(leg.offer_id)
         return
     if newly_answered and leg.answered_at:
         _tell_agent_answered(opened, leg, leg.answered_at, ended_at=ended_at)
@@ -294,7 +296,7 @@ def _find_callee(offer: Offer, at: datetime) -> tuple[Leg, Record] | None:
         if leg and leg.handle:
             return leg, provider.client().get_call(leg.handle)
         record = dialling.find_record(
-            offer.agent.destination, offer.call.line, since=offer.created_at
+            offer.agent.destination, offer.call.line, since=offer.created_at, offer_pk=offer.pk
         )
     except errors.SautikitError as error:
         log.info("no news of %s: %s", offer, error)

@@ -7,7 +7,7 @@ from callcenter.permissions import AGENTS, SUPERVISORS
 # Model names; supervisors change set-up, and look at evidence.
 MANAGED = [
     "queue", "number", "member", "menu", "menuoption", "agent", "breakreason", "disposition",
-    "alertrule", "walllink",
+    "alertrule", "walllink", "contact",
 ]  # fmt: skip
 SEEN = [
     "queuedcall", "callevent", "offer", "leg", "webhookevent", "alert", "providerfact",

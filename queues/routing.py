@@ -1,6 +1,9 @@
 """ACD: which agent gets which caller, and why.
 
 Order of callers: priority, then arrival, over all queues. Order of agents: the queue's strategy.
+A caller whom a supervisor keeps for one agent is offered to that agent only, and before anybody
+else is; those behind such a caller do not wait for it.
+
 One pair a transaction: the agent's row is locked first (a locked agent is skipped, somebody else
 is changing them), then the head of the line. The head is waited for rather than skipped, because
 skipping it would serve a later caller first; whoever holds it does so for milliseconds.
@@ -9,13 +12,16 @@ skipping it would serve a later caller first; whoever holds it does so for milli
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Count, Exists, F, Max, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Random
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from agents.models import Agent, AgentQuerySet, Presence
 from callcenter.rows import from_row
@@ -24,30 +30,45 @@ from queues.models import Offer, Queue, QueuedCall
 from queues.models.queue import Strategy
 from queues.scene import Scene
 
+_ROUTABLE = """
+a.presence = 'available' AND a.engagement = 'idle'
+AND a.retired_at IS NULL AND (a.hold_off_until IS NULL OR a.hold_off_until <= %(at)s)
+AND NOT (a.destination LIKE 'sip%%' AND EXISTS (
+    SELECT 1 FROM queues_providerfact WHERE name = 'sip_to_refused'))"""
 _HEADS = """
-SELECT q.*, EXISTS (
+SELECT q.*, head.wanted_agent_id, EXISTS (
     SELECT 1 FROM queues_queuedcall c
     WHERE c.queue_id = q.id AND c.state = 'waiting' AND c.offerable_from <= %(at)s
     AND c.id <> head.id
 ) AS has_more
 FROM queues_queue q
 CROSS JOIN LATERAL (
-    SELECT c.priority, c.arrived_at, c.id FROM queues_queuedcall c
-    WHERE c.queue_id = q.id AND c.state = 'waiting' AND c.offerable_from <= %(at)s
-    ORDER BY c.priority DESC, c.arrived_at, c.id LIMIT 1
+    (SELECT c.priority, c.arrived_at, c.id, c.wanted_agent_id
+     FROM queues_queuedcall c JOIN agents_agent a ON a.id = c.wanted_agent_id
+     WHERE c.wanted_agent_id IS NOT NULL AND c.state = 'waiting'
+     AND c.queue_id = q.id AND c.offerable_from <= %(at)s AND {routable}
+     ORDER BY c.priority DESC, c.arrived_at, c.id LIMIT 1)
+    UNION ALL
+    (SELECT c.priority, c.arrived_at, c.id, NULL FROM queues_queuedcall c
+     WHERE c.queue_id = q.id AND c.state = 'waiting' AND c.offerable_from <= %(at)s
+     AND c.wanted_agent_id IS NULL
+     ORDER BY c.priority DESC, c.arrived_at, c.id LIMIT 1)
 ) head
-WHERE EXISTS (
+WHERE (head.wanted_agent_id IS NOT NULL OR EXISTS (
     SELECT 1 FROM queues_member m JOIN agents_agent a ON a.id = m.agent_id
-    WHERE m.queue_id = q.id AND a.presence = 'available' AND a.engagement = 'idle'
-      AND a.retired_at IS NULL AND (a.hold_off_until IS NULL OR a.hold_off_until <= %(at)s)
-      AND NOT (a.destination LIKE 'sip%%' AND EXISTS (
-          SELECT 1 FROM queues_providerfact WHERE name = 'sip_to_refused'))
-)
+    WHERE m.queue_id = q.id AND {routable}
+))
 AND NOT {stopped} AND NOT {away}
 ORDER BY head.priority DESC, head.arrived_at, head.id
 """.format(  # noqa: S608 - no value is in it
-    stopped=provider.STOPPED.format(paused="%(paused)s"), away=provider.AWAY.format(at="%(at)s")
+    routable=_ROUTABLE,
+    stopped=provider.STOPPED.format(paused="%(paused)s"),
+    away=provider.AWAY.format(at="%(at)s"),
 )
+
+
+_KEPT = QueuedCall.objects.filter(state=QueuedCall.State.WAITING, wanted_agent__isnull=False)
+_OPEN_TO_ALL = QueuedCall.objects.filter(state=QueuedCall.State.WAITING, wanted_agent=None)
 
 
 def match(at: datetime) -> int:
@@ -71,9 +92,9 @@ def offer_next(at: datetime) -> tuple[Offer | None, bool]:
         columns = [column.name for column in cursor.description or ()]
         heads = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     for head in heads:
-        has_more = head.pop("has_more")
+        has_more, wanted = head.pop("has_more"), head.pop("wanted_agent_id")
         try:
-            offer = _offer_head(from_row(Queue, head), at)
+            offer = _offer_head(from_row(Queue, head), at, wanted)
         except OperationalError:  # the head stayed locked: the sweep comes back to it
             offer = None
         if offer:
@@ -82,13 +103,16 @@ def offer_next(at: datetime) -> tuple[Offer | None, bool]:
 
 
 @transaction.atomic
-def _offer_head(queue: Queue, at: datetime) -> Offer | None:
-    agent = claim_agent(queue, at, for_room=True)
+def _offer_head(queue: Queue, at: datetime, wanted: int | None = None) -> Offer | None:
+    agent = _lock_wanted(wanted, at) if wanted else claim_agent(queue, at, for_room=True)
     if agent is None:
         return None
     call = (
         QueuedCall.objects.filter(
-            queue=queue, state=QueuedCall.State.WAITING, offerable_from__lte=at
+            queue=queue,
+            state=QueuedCall.State.WAITING,
+            offerable_from__lte=at,
+            wanted_agent_id=wanted,
         )
         .order_by("-priority", "arrived_at", "id")
         .select_for_update(of=("self",), no_key=True)
@@ -97,11 +121,9 @@ def _offer_head(queue: Queue, at: datetime) -> Offer | None:
     if call is None or call.offer_id is not None:
         return None
     call.queue = queue
-    scene = Scene(call, None, None, at, "router")
     why = explanation(queue, agent, Offer.Kind.ROOM, at)
-    offer = offers.make(scene, agent, Offer.Kind.ROOM, why=why)
-    scene.close()
-    return offer
+    with Scene(call, None, None, at, "router") as scene:
+        return offers.make(scene, agent, Offer.Kind.ROOM, why=why)
 
 
 def claim_agent(
@@ -111,15 +133,16 @@ def claim_agent(
 
     `for_room` leaves out SIP agents where the provider refuses to call them; a direct dial leaves
     out agents who press 1, because nobody would hear the key. `unless_waiting`: nobody, where
-    somebody waits in this queue already.
+    somebody waits in this queue already. An agent for whom a caller is kept takes no other.
     """
     agents = Agent.objects.routable(at).filter(memberships__queue=queue)
+    agents = agents.exclude(Exists(_KEPT.filter(wanted_agent=OuterRef("pk"))))
     if not for_room:
         agents = agents.filter(confirm_key=False)
     elif sip_to_is_refused():
         agents = agents.exclude(destination__startswith="sip")
     if unless_waiting:
-        waiting = QueuedCall.objects.filter(queue=queue, state=QueuedCall.State.WAITING)
+        waiting = _OPEN_TO_ALL.filter(queue=queue)
         agents = agents.exclude(Exists(waiting))
     return (
         _in_turn(agents, queue, at)
@@ -140,7 +163,9 @@ def _in_turn(agents: AgentQuerySet, queue: Queue, at: datetime) -> AgentQuerySet
         return agents.order_by(Random())
     if queue.strategy == Strategy.LONGEST_IDLE:
         return agents.order_by(*longest_idle)
-    since = timezone.localtime(at).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = timezone.localtime(at, timezone.get_default_timezone()).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     figure = {
         Strategy.ROUND_ROBIN: Max("offers__created_at"),
         Strategy.FEWEST_CALLS: Count("offers", filter=Q(offers__joined_at__gte=since)),
@@ -157,16 +182,24 @@ def _in_turn(agents: AgentQuerySet, queue: Queue, at: datetime) -> AgentQuerySet
 
 def claim_for_arrival(queue: Queue, at: datetime) -> Agent | None:
     """Lock an agent for a caller who has just arrived, unless somebody is ahead of them."""
-    if not queue.direct_dial:
+    if not queue.direct_dial or queue.closed_at:
         return None
     return claim_agent(queue, at, for_room=False, unless_waiting=True)
 
 
 def claim_for_lap(call: QueuedCall, queue: Queue, at: datetime) -> Agent | None:
     """Lock an agent for a caller whose lap of music is over, unless somebody waits ahead."""
-    if _ahead(call).filter(state=QueuedCall.State.WAITING).exists():
+    if call.wanted_agent_id:
+        return _lock_wanted(call.wanted_agent_id, at, confirm_key=False)
+    if _ahead(call).filter(state=QueuedCall.State.WAITING, wanted_agent=None).exists():
         return None
     return claim_agent(queue, at, for_room=False)
+
+
+def _lock_wanted(agent_pk: int, at: datetime, **more: bool) -> Agent | None:
+    """Lock the one agent for whom a caller is kept, if routable; a locked one is skipped."""
+    agents = Agent.objects.routable(at).filter(pk=agent_pk, **more)
+    return agents.select_for_update(of=("self",), no_key=True, skip_locked=True).first()
 
 
 def sip_to_is_refused() -> bool:
@@ -249,24 +282,46 @@ def why_waiting(call: QueuedCall, at: datetime) -> str:
     if call.queue is None:
         return ""
     if call.offerable_from is None:
-        return "Not yet in the hold room."
+        return _("Not yet in the hold room.")
     if call.offerable_from > at:
-        return "Entering the hold room."
+        return _("Entering the hold room.")
+    if call.wanted_agent:
+        return why_kept(call.wanted_agent, at)
     return why_nobody(call.queue, at)
+
+
+def why_kept(agent: Agent, at: datetime) -> str:
+    """Say in words why a caller who is kept for one agent has not been offered yet."""
+    why = agent.why_not_routable(at).split(":")[0]
+    if not why:
+        stopped = provider.why_not_dialling(at)
+        return stopped or _("Kept for %(agent)s. Being offered now.") % {"agent": agent.name}
+    state = _WORDS.get(why, why)
+    return _("Kept for %(agent)s, who is %(state)s.") % {"agent": agent.name, "state": state}
+
+
+_WORDS = {
+    "break": gettext_lazy("on break"),
+    "offline": gettext_lazy("offline"),
+    "ringing": gettext_lazy("ringing"),
+    "on_call": gettext_lazy("on a call"), "wrap_up": gettext_lazy("in wrap-up"),
+    "hold_off": gettext_lazy("held off for a moment"),
+}  # fmt: skip
 
 
 def why_nobody(queue: Queue, at: datetime) -> str:
     """Say in words why the head of a queue's line has not been offered to anybody."""
     members = Agent.objects.current().filter(memberships__queue=queue)
+    return why_none_of(members, at, stopped=provider.why_not_dialling(at))
+
+
+def why_none_of(members: Iterable[Agent], at: datetime, *, stopped: str) -> str:
+    """Say why none of a queue's agents is offered a call; `stopped`: why nobody can be called."""
     words_of = [agent.why_not_routable(at).split(":")[0] for agent in members]
     if not words_of:
-        return "The queue has no agents."
+        return _("The queue has no agents.")
     if "" in words_of:
-        return provider.why_not_dialling(at) or "Being offered now."
+        return stopped or _("Being offered now.")
     counts = Counter(words_of)
-    words = {
-        "break": "on break", "offline": "offline", "ringing": "ringing", "on_call": "on a call",
-        "wrap_up": "in wrap-up", "hold_off": "held off for a moment",
-    }  # fmt: skip
-    told = ", ".join(f"{count} {words.get(word, word)}" for word, count in counts.items())
-    return f"No agent is free: {told}."
+    told = ", ".join(f"{count} {_WORDS.get(word, word)}" for word, count in counts.items())
+    return _("No agent is free: %(told)s.") % {"told": told}

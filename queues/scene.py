@@ -18,6 +18,7 @@ from agents.models import Agent
 from callcenter import bell
 from callcenter.outbox import writing
 from callcenter.outbox.writing import News
+from callcenter.together import Together
 from queues import telling
 from queues.models import CallEvent, Menu, Offer, Queue, QueuedCall
 from queues.models.offer import OPEN_STATES
@@ -41,7 +42,8 @@ class Scene:
 
     `at` is the time of what is being told, `source` who tells it. It is never before what the call
     has seen already: a clock may be set back, and an event that failed is handled again later.
-    Events that are noted are written when the scene closes; then the boards are told.
+    Used as a context manager, it writes what has been noted at the end, together with the rows that
+    wait for it (`callcenter.together`); then the boards are told.
     """
 
     call: QueuedCall
@@ -53,9 +55,11 @@ class Scene:
     events: list[CallEvent] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
     kept: tuple[str, list[Any]] | None = None
+    together: Together = field(default_factory=Together)
 
     def __post_init__(self) -> None:
         call, offer = self.call, self.offer
+        self.together.hold(call, offer, self.agent, self.picked)
         seen = [call.arrived_at, call.queued_at, call.connected_at]
         if offer:
             seen += [offer.created_at, offer.answered_at, offer.joined_at]
@@ -91,14 +95,23 @@ class Scene:
         """Keep the request that told all this, together with the events."""
         self.kept = arrival.insertion(self.call, about=about)
 
+    def __enter__(self) -> Scene:
+        self.together.begin()
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *args: object) -> None:
+        try:
+            if failed is None:
+                self.close()
+        finally:
+            self.together.end()
+
     def close(self) -> None:
         """Write what was noted, and tell the boards."""
-        if not self.events:
-            if self.kept:
-                with connection.cursor() as cursor:
-                    cursor.execute(*self.kept)
-            return
         self._write()
+        self.kept = None
+        if not self.events:
+            return
         self.events, self.news = [], []
         bell.ring("board")
         for agent in (self.agent, self.picked):
@@ -106,34 +119,42 @@ class Scene:
                 bell.ring("desk", agent.pk)
 
     def _write(self) -> None:
-        """Insert the events, what is told of them, and the request to be kept: one statement."""
-        rows, values = [], []
-        for event in self.events:
-            detail, more = "%s::jsonb", [json.dumps(event.detail, default=str)]
-            if isinstance(event.detail, RawSQL):
-                detail, more = event.detail.sql, list(event.detail.params)
-            rows.append(f"(%s, %s, %s, %s, %s, {detail})")
-            offer_pk = event.offer.pk if event.offer else None
-            values += [self.call.pk, offer_pk, event.at, event.kind, event.source, *more]
-        statement, clauses, before = _EVENTS + ", ".join(rows), [], []
+        """Write the events, what is told of them, the request to be kept, and the rows that wait.
+
+        All in one statement.
+        """
+        clauses, values, unwritten = self.together.take()
         if self.kept:
             insertion, kept = self.kept
-            clauses, before = [f"kept AS ({insertion})"], [*kept]
+            clauses, values = [*clauses, f"kept AS ({insertion})"], [*values, *kept]
+        told = "0"
         if self.news:
-            telling_it, told = writing.telling(self.news)
-            clauses, before = [*clauses, f"told AS ({telling_it})"], [*before, *told]
-            statement += " RETURNING (SELECT count FROM told)"
-        if clauses:
-            statement = f"WITH {', '.join(clauses)} {statement}"
+            telling_it, news = writing.telling(self.news)
+            clauses, values = [*clauses, f"told AS ({telling_it})"], [*values, *news]
+            told = "(SELECT count FROM told)"
+        if self.events:
+            rows = ", ".join(self._row(event, values) for event in self.events)
+            clauses.append(f"noted AS ({_EVENTS} {rows})")
+        if not clauses:
+            return
         with connection.cursor() as cursor:
-            cursor.execute(statement, [*before, *values])
-            is_told = bool(self.news) and cursor.fetchone()[0] > 0
-        if is_told:
+            cursor.execute(f"WITH {', '.join(clauses)} SELECT {unwritten}, {told}", values)
+            missing, messages = cursor.fetchone()
+        self.together.check(missing)
+        if messages:
             bell.ring("tell")
+
+    def _row(self, event: CallEvent, values: list[Any]) -> str:
+        detail, more = "%s::jsonb", [json.dumps(event.detail, default=str)]
+        if isinstance(event.detail, RawSQL):
+            detail, more = event.detail.sql, list(event.detail.params)
+        offer_pk = event.offer.pk if event.offer else None
+        values += [self.call.pk, offer_pk, event.at, event.kind, event.source, *more]
+        return f"(%s, %s, %s, %s, %s, {detail})"
 
 
 _EVENTS = """
-INSERT INTO queues_callevent (call_id, offer_id, at, kind, source, detail) VALUES """
+INSERT INTO queues_callevent (call_id, offer_id, at, kind, source, detail) VALUES"""
 
 
 @contextmanager
@@ -160,9 +181,8 @@ def scene(
                 # An offer came or went in between: release, and look again.
                 transaction.set_rollback(True)
                 continue
-            opened = Scene(call, offer, offer.agent if offer else None, at, source, picked)
-            yield opened
-            opened.close()
+            with Scene(call, offer, offer.agent if offer else None, at, source, picked) as opened:
+                yield opened
             return
     raise Contended(str(call_pk))
 

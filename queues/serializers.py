@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from callcenter.api import InUse
 from callcenter.sautikit import phone
-from queues.models import CallEvent, Leg, Menu, MenuOption, Number, Offer, Queue, QueuedCall
+from queues.api_wrap_up import WithWrapUp
+from queues.models import (
+    CallEvent,
+    Contact,
+    Leg,
+    Menu,
+    MenuOption,
+    Number,
+    Offer,
+    Queue,
+    QueuedCall,
+    Recording,
+)
 from queues.models.queue import check_language, check_speech, e164
 
 
@@ -57,6 +71,7 @@ class QueueSerializer(serializers.ModelSerializer[Queue]):
 
     validate_language = staticmethod(check_language)
     validate_greeting = validate_hold_message = staticmethod(check_speech)
+    validate_closed_message = staticmethod(check_speech)
 
     class Meta:
         model = Queue
@@ -64,8 +79,11 @@ class QueueSerializer(serializers.ModelSerializer[Queue]):
             "slug", "name", "numbers", "strategy", "priority", "direct_dial", "ring_timeout",
             "wrap_up_seconds", "service_level_seconds", "short_abandon_seconds",
             "max_wait_seconds", "when_empty", "language", "greeting", "hold_message",
-            "say_position", "agents",
+            "say_position", "wrap_up_extension_seconds", "disposition_required",
+            "service_level_target", "heartbeat_seconds", "fetch_recordings",
+            "keep_recordings_days", "closed_message", "closed_at", "agents",
         ]  # fmt: skip
+        read_only_fields = ["closed_at"]
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_agents(self, queue: Queue) -> list[str]:
@@ -208,6 +226,31 @@ class MenuSerializer(serializers.ModelSerializer[Menu]):
             )
 
 
+class ContactSerializer(serializers.ModelSerializer[Contact]):
+    """A name for a number, shown to agents when it calls."""
+
+    number = serializers.CharField(
+        max_length=32, help_text="E.164; 07… is read as +254 7…. Each has one contact."
+    )
+
+    class Meta:
+        model = Contact
+        fields = ["number", "name", "notes"]
+
+    def validate_number(self, value: str) -> str:
+        """Return the number in E.164 form; refuse one that has a contact."""
+        try:
+            number = e164(value, field="number")
+        except DjangoValidationError as error:
+            raise serializers.ValidationError(error.message_dict["number"]) from error
+        others = Contact.objects.filter(number=number)
+        if self.instance:
+            others = others.exclude(pk=self.instance.pk)
+        if others.exists():
+            raise serializers.ValidationError("There is a contact with this number already.")
+        return number
+
+
 class LegSerializer(serializers.ModelSerializer[Leg]):
     """One party's connection."""
 
@@ -292,15 +335,40 @@ class OfferSerializer(serializers.ModelSerializer[Offer]):
         fields = ["agent", "kind", "status", "created_at", "answered_at", "joined_at", "ended_at"]
 
 
-class CallDetailSerializer(CallSerializer):
+class RecordingSerializer(serializers.ModelSerializer[Recording]):
+    """The recording of one leg; `url` is for a supervisor's browser, where it can be heard."""
+
+    leg = serializers.CharField(source="leg.handle")
+    status = serializers.CharField(source="state")
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Recording
+        fields = [
+            "id", "leg", "status", "error", "content_type", "size_bytes", "duration_seconds",
+            "stored_at", "remove_at", "removed_at", "url",
+        ]  # fmt: skip
+
+    def get_url(self, recording: Recording) -> str | None:
+        if recording.state != Recording.State.STORED:
+            return None
+        where = reverse("recording", args=[recording.call.public_id, recording.pk])
+        return f"{settings.PUBLIC_BASE_URL}{where}"
+
+
+class CallDetailSerializer(WithWrapUp, CallSerializer):
     """One call with its whole timeline."""
 
+    recordings = RecordingSerializer(many=True)
     offers = OfferSerializer(many=True)
     timeline = EventSerializer(source="events", many=True)
     why_waiting = serializers.SerializerMethodField()
 
     class Meta(CallSerializer.Meta):
-        fields = [*CallSerializer.Meta.fields, "offers", "timeline", "why_waiting"]
+        fields = [
+            *CallSerializer.Meta.fields, "disposition", "notes", "offers", "timeline",
+            "recordings", "why_waiting",
+        ]  # fmt: skip
 
     def get_why_waiting(self, call: QueuedCall) -> str | None:
         from django.utils import timezone

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from callcenter import bell
 from callcenter.outbox.delivering import DUE as TO_TELL
-from queues import breaker, calls, offers, routing
+from queues import breaker, calls, desk_sweep, floor, offers, routing, supervision
 from queues.scene import Contended, scene
 
 LEASE = timedelta(seconds=10)
@@ -34,6 +34,9 @@ SELECT
   EXISTS (SELECT 1 FROM queues_webhookevent WHERE retry_at <= %(at)s),
   {TO_TELL},
   EXISTS (SELECT 1 FROM queues_breaker WHERE look_at <= %(at)s),
+  {desk_sweep.DUE},
+  {supervision.DUE},
+  EXISTS ({floor.KEPT_IN_VAIN}),
   EXISTS (SELECT 1 FROM queues_queuedcall c WHERE c.state = 'waiting')
 """  # noqa: S608 - no value is in it
 _WRAPPED_UP = """
@@ -62,6 +65,7 @@ _LEASES = {
         UPDATE queues_webhookevent SET retry_at = %(later)s WHERE id IN (
             SELECT id FROM queues_webhookevent WHERE retry_at <= %(at)s
             ORDER BY received_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) RETURNING id""",
+    "supervise": supervision.LEASE,
 }
 _EXPIRED = """
 SELECT c.id FROM queues_queuedcall c JOIN queues_queue q ON q.id = c.queue_id
@@ -73,10 +77,10 @@ LIMIT %(most)s
 def sweep(*, at: datetime) -> None:
     """Do or ring for all that is due at this instant; a second sweep at the same time is idle."""
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, {"at": at, "unplaced": UNPLACED})
+        cursor.execute(_DUE, {**desk_sweep.values(at), "unplaced": UNPLACED})
         (
             wrapped_up, to_check, to_ask, to_place, to_hang_up, expired, to_handle, to_tell,
-            to_look, waiting,
+            to_look, at_desks, to_supervise, kept_in_vain, waiting,
         ) = cursor.fetchone()  # fmt: skip
     if wrapped_up:
         for (agent_pk,) in _rows(_WRAPPED_UP, at):
@@ -91,9 +95,16 @@ def sweep(*, at: datetime) -> None:
         bell.ring("tell")
     if to_look:
         breaker.look_due(at=at)
+    if at_desks:
+        desk_sweep.sweep(at)
     if expired:
         for (call_pk,) in _rows(_EXPIRED, at):
             _expire(call_pk, at)
+    if to_supervise:
+        supervision.stop_with_their_calls(at)
+        _lease_and_ring("supervise", at)
+    if kept_in_vain:
+        floor.release_kept(at)
     if waiting:
         routing.match(at)
 

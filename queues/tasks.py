@@ -5,15 +5,20 @@ import uuid
 from celery import shared_task
 from django.utils import timezone
 
-from callcenter import clocks
+from callcenter import bell, clocks
 from callcenter.outbox import again
 from queues import (
+    alert_mails,
+    alert_rules,
     clock,
     comparison,
     dialling,
+    fetching,
     inbox,
     provider,
     reconcile,
+    recordings,
+    supervision,
     sweeping,
     unhandled,
     wallet,
@@ -51,6 +56,12 @@ def check_offer(offer_pk: str) -> None:
 
 
 @shared_task
+def look_at_supervision(supervision_pk: str) -> None:
+    """Have a supervisor's phone rung, or see how it stands."""
+    supervision.look(uuid.UUID(supervision_pk), at=timezone.now())
+
+
+@shared_task
 def handle_event(event_pk: str) -> None:
     """Handle an event whose handling has failed before."""
     unhandled.handle_again(uuid.UUID(event_pk), at=timezone.now())
@@ -83,7 +94,37 @@ def look_at_wallet() -> None:
 
 
 @shared_task
+def watch() -> None:
+    """See what alert rules watch for, and what mails and recordings have fallen due."""
+    at = timezone.now()
+    alert_rules.look_at_the_line(at=at)
+    if alert_mails.are_due(at):
+        bell.ring("mail")
+    if fetching.are_due(at):
+        bell.ring("fetch_recordings", at)
+
+
+@shared_task
+def watch_service_level() -> None:
+    """See whether a queue's service level of today is at risk."""
+    alert_rules.look_at_the_service_level(at=timezone.now())
+
+
+@shared_task
+def send_alert_mails() -> None:
+    """Send the mails about alerts that are due."""
+    alert_mails.send_due(at=timezone.now())
+
+
+@shared_task
+def fetch_recordings() -> None:
+    """Fetch the recordings that are due, until none is."""
+    fetching.fetch_due(timezone.now)
+
+
+@shared_task
 def housekeeping() -> None:
     """Remove what is kept for a time only."""
+    recordings.remove_due(at=timezone.now())
     inbox.forget_old(timezone.now())
     again.forget_old(timezone.now())

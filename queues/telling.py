@@ -16,6 +16,8 @@ _TOPICS = {
     "offered": "call.offered",
     "contact_answered": "call.offered",
     "connected": "call.answered",
+    "wrap_up_ended": "call.wrapped_up",
+    "dispositioned": "call.wrapped_up",
     **dict.fromkeys(QueuedCall.FINAL, "call.ended"),
 }
 _OFFER_FAILED = {
@@ -52,6 +54,8 @@ def _told(
     if kind == "corrected":
         return _correction(detail["was"])
     topic = _TOPICS.get(kind)
+    if topic == "call.wrapped_up":
+        return topic, {"disposition": detail.get("disposition")}
     if topic is None or (topic == "call.offered" and is_reservation):
         return None
     return topic, {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
 from django.db.models import Q
 from django.http import FileResponse, HttpRequest, HttpResponse
 
@@ -22,7 +23,19 @@ from callcenter.sautikit.callbacks import (
     parse_conference,
     parse_notice,
 )
-from queues import adoption, agent_legs, arrivals, calls, documents, ivr, links, reconcile, routing
+from queues import (
+    adoption,
+    agent_legs,
+    arrivals,
+    calls,
+    documents,
+    ivr,
+    links,
+    reconcile,
+    recordings,
+    routing,
+    supervision,
+)
 from queues import hold_music as hold_music_file
 from queues.inbox import Arrival, Post
 from queues.links import Reference
@@ -222,7 +235,7 @@ def _contact(leg: Leg, callback: VoiceCallback, post: Post) -> str | None:
         return None
     with scene(leg.call_id, at=post.at, source=post.arrival.endpoint) as opened:
         opened.keep(post.arrival)
-        agent_legs.answered(Q(pk=leg.pk), callback, post.at)
+        agent_legs.answered(opened, Q(pk=leg.pk), callback, post.at)
         if opened.call.is_acknowledged:
             return None
         return calls.contact_answered(opened)
@@ -340,25 +353,49 @@ def events(post: Post) -> None:
         if arrival.store():
             bell.ring("look_at_wallet")
         return
+    if notice.kind.startswith(supervision.KIND):  # likewise
+        if arrival.store():
+            supervision.hear(notice)
+        return
+    if notice.kind == recordings.READY:  # likewise
+        _recording_ready(arrival, notice)
+        return
+    is_early = notice.direction != "outbound" and notice.outcome in _BEFORE_THE_FIRST_POST
     told = arrival.store_unless_news(
         notice.handles,
         our_label(notice.client_request_id),
         notice.outcome,
         ended_at=notice.ended_at,
+        is_early=is_early,
     )
     if arrival.verdict == WebhookEvent.Verdict.HINT:
         if told.is_first and notice.handles and (told.is_news or told.leg is None):
             bell.ring("ask_handle", notice.handles[0])
-    elif told.leg is None or told.is_news:
+    elif told.is_news or (told.leg is None and not is_early):
         _news(arrival, notice, told.leg)
+
+
+_BEFORE_THE_FIRST_POST = {Outcome.STARTED, Outcome.RINGING}
+
+
+@transaction.atomic
+def _recording_ready(arrival: Arrival, notice: CallNotice) -> None:
+    """Have the recording of a leg of ours fetched; where it is, only our asking tells."""
+    leg = recordings.leg_of(notice.handles)
+    if leg is None:
+        arrival.verdict = WebhookEvent.Verdict.UNKNOWN
+    if arrival.store(leg.call if leg else None) and leg:
+        recordings.ready(leg, at=arrival.at, duration_seconds=notice.duration_seconds)
 
 
 def _news(arrival: Arrival, notice: CallNotice, leg: Leg | None) -> None:
     """Take in what a trusted event says; an unknown leg may be that of a direct dial."""
     if leg is None and notice.direction == "outbound":
-        leg = adoption.adopt_outbound(notice.handles, notice.from_, notice.to, at=arrival.at)
+        leg = adoption.adopt_outbound(
+            notice.handles, notice.from_, notice.to, at=arrival.at, lived_at=notice.occurred_at
+        )
     if leg is None or notice.outcome is Outcome.UNKNOWN:
-        if notice.outcome not in {Outcome.STARTED, Outcome.RINGING}:  # else the first POST follows
+        if notice.outcome not in _BEFORE_THE_FIRST_POST:
             arrival.verdict = WebhookEvent.Verdict.UNKNOWN
         arrival.store(leg.call if leg else None)
         return

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from django.db.models import Max, Q
 
-from agents.models import Agent, AgentInterval, Engagement, Presence, PresencePeriod
+from agents.models import Agent, AgentInterval, Engagement, HoldOff, Presence, PresencePeriod
 from queues import offers
 from queues.models import CallEvent, Offer
 
@@ -23,7 +23,7 @@ def lines(at: datetime, *, since: datetime) -> Iterator[str]:
     for agent in agents.values():
         if agent.retired_at is None:
             yield from _told(agent, _engagement(agent, at))
-            yield from _told(agent, _strikes(agent))
+            yield from _told(agent, _strikes(agent, at))
     intervals = AgentInterval.objects.filter(Q(ended_at=None) | Q(ended_at__gte=since))
     seen = set()
     rows = intervals.order_by("agent_id", "id").iterator()
@@ -55,8 +55,8 @@ def _engagement(agent: Agent, at: datetime) -> Iterator[str]:
             yield "is in wrap-up, and every talk's wrap-up has ended"
 
 
-def _strikes(agent: Agent) -> Iterator[str]:
-    """Count the strikes and the hold-off since the agent last became available."""
+def _strikes(agent: Agent, at: datetime) -> Iterator[str]:
+    """Count the strikes since the agent last became available, and the hold-off that goes on."""
     periods = PresencePeriod.objects.filter(agent=agent, presence=Presence.AVAILABLE)
     since = periods.order_by("-started_at").values_list("started_at", flat=True).first()
     if since is None:
@@ -80,9 +80,20 @@ def _strikes(agent: Agent) -> Iterator[str]:
         until = ended_at + timedelta(seconds=seconds) if ended_at else None
     if agent.strikes != strikes:
         yield f"has {agent.strikes} strikes, by the offers {strikes}"
-    if (agent.hold_off_until, agent.hold_off_reason) != (until, reason):
+    due = (until, reason) if until and until > at else (None, "")
+    if _hold_off(agent, at) != due:
         is_now = f"{agent.hold_off_reason or 'none'} until {_time(agent.hold_off_until)}"
         yield f"has the hold-off {is_now}, by the offers {reason or 'none'} until {_time(until)}"
+
+
+def _hold_off(agent: Agent, at: datetime) -> tuple[datetime | None, str]:
+    """Return the hold-off that goes on; that of a phone being hung up is no failed offer's."""
+    until = agent.hold_off_until
+    if until is None or until <= at:
+        return None, ""
+    if agent.hold_off_reason == HoldOff.HANGING_UP and until <= at + offers.HANGING_UP_FOR:
+        return None, ""
+    return until, agent.hold_off_reason
 
 
 class _Chain:

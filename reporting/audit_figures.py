@@ -39,7 +39,9 @@ class Figures:
         queued_at = story.queued_at
         if not call.is_inbound or queued_at is None:
             return
-        midnight = timezone.localtime(queued_at).replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = timezone.localtime(queued_at, timezone.get_default_timezone()).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
         queue = call.queue
         sums = self._sums[queue.slug if queue else None, midnight.isoformat()]
         is_known = story.unknown.isdisjoint({"connected_at", "ended_at"})

@@ -5,6 +5,7 @@ A call belongs to the interval in which it entered the queue (`queued_at`). Inbo
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,7 @@ from django.utils import timezone
 
 from queues.models import Offer, Queue, QueuedCall
 
+RECENT = timedelta(hours=1)  # for the estimated wait
 INTERVALS = ("15m", "hour", "day", "week")
 WAIT = ExpressionWrapper(F("connected_at") - F("queued_at"), output_field=DurationField())
 LEFT_AFTER = ExpressionWrapper(F("ended_at") - F("queued_at"), output_field=DurationField())
@@ -49,7 +51,9 @@ IN_TIME = ANSWERED & Q(wait__lte=seconds_of("queue__service_level_seconds"))
 
 def today(at: datetime) -> tuple[datetime, datetime]:
     """Return the present day in TIME_ZONE: from midnight to midnight."""
-    start = timezone.localtime(at).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = timezone.localtime(at, timezone.get_default_timezone()).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     return start, start + timedelta(days=1)
 
 
@@ -151,6 +155,39 @@ def queue_rows(
     zone = timezone.get_default_timezone()
     rows.sort(key=lambda row: (row["start"], row["queue"]))
     return [{**row, "start": row["start"].astimezone(zone).isoformat()} for row in rows]
+
+
+def recent_handle_time(at: datetime) -> dict[int, float]:
+    """Return the mean seconds of talk and wrap-up by queue's key, of the last hour's talks.
+
+    A queue without a talk that is over is left out.
+    """
+    over = offered_calls(at - RECENT, at).filter(connected_at__isnull=False, ended_at__isnull=False)
+    return {
+        row["queue"]: (row["talk_total"] + row["wrap_up_total"]).total_seconds() / row["answered"]
+        for row in counts(over, "queue")
+    }
+
+
+def estimated_wait(ahead: int, handle_time: float | None, signed_in: int) -> float | None:
+    """Return the seconds that a caller behind `ahead` others may wait; None where it is unknown.
+
+    Definition: docs/glossary.md, "estimated wait".
+    """
+    if handle_time is None or not signed_in:
+        return None
+    return round(ahead * handle_time / signed_in, 1)
+
+
+def overall_service_level(rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the service level of several queues together, each as `queue_rows` tells it."""
+    told = [
+        (row["service_level"], row["offered"] - row["short_abandons"])
+        for row in rows
+        if row["service_level"] is not None
+    ]
+    base = sum(count for _, count in told)
+    return round(sum(share * count for share, count in told) / base, 4) if base else None
 
 
 def _row(counted: dict[str, Any], since: datetime) -> dict[str, Any]:

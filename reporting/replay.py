@@ -123,6 +123,11 @@ def _back_in_line(story: Story, event: Event, _: Mapping[uuid.UUID, int]) -> Non
     story.state, story.agent_id = State.WAITING, None
 
 
+def _moved_to_queue(story: Story, event: Event, _: Mapping[uuid.UUID, int]) -> None:
+    """A supervisor has put the caller into another line; the place by arrival is kept."""
+    story.queue_id = event.detail.get("queue_id")
+
+
 def _never_met(story: Story, event: Event, _: Mapping[uuid.UUID, int]) -> None:
     """The agent came into a room that the customer had left."""
     story.agent_id = story.connected_at = None
@@ -186,6 +191,7 @@ _STEPS = {
     "contact_answered": _contact_answered,
     "connected": _connected,
     "back_in_line": _back_in_line,
+    "moved_to_queue": _moved_to_queue,
     "never_met": _never_met,
     "corrected": _corrected,
 }

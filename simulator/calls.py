@@ -46,10 +46,11 @@ class Leg:
     """One party's connection, and the call record that Sautikit keeps of it.
 
     `kind` is `inbound` (somebody dialled our number), `outbound` (placed by POST /v1/calls) or
-    `dial` (the callee leg of a `dial` action). `local` is our number, `remote` the other party.
+    `dial` (the callee leg of a `dial` action) or `supervisor`
+    (the phone of one who listens in). `local` is our number, `remote` the other party.
     """
 
-    kind: Literal["inbound", "outbound", "dial"]
+    kind: Literal["inbound", "outbound", "dial", "supervisor"]
     number: Number
     local: str
     remote: str
@@ -60,6 +61,7 @@ class Leg:
     recorded: bool = True  # has a call record of its own, visible by REST
     parent: Leg | None = None
     sequence: int = 0
+    recording_asked: int = 0  # how often somebody asked for its recording
     name: str = ""  # the same in each run: kind, party, and the how-manieth of these
     call_id: str = field(default_factory=new_call_id)
     session_id: str = field(default_factory=new_session_id)
@@ -81,7 +83,7 @@ class Leg:
     # What is going on while the leg lives:
     script: asyncio.Task[None] | None = None
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
-    children: list[Leg] = field(default_factory=list)  # legs that a `dial` rings for this one
+    children: list[Leg] = field(default_factory=list)  # that end with it: dialled, or listening
     bridges: dict[Leg, Interaction] = field(default_factory=dict)
     member: Member | None = None  # its place in a room
     prompts: int = 0  # getDigits prompts heard so far

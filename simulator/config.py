@@ -33,15 +33,24 @@ class Switches:
     client_request_id_query: Literal["append", "second_mark", "off"] = "append"  # contract 3.1
     dial_records: bool = True  # the callee leg of `dial` has its own record, contract 1.1
     after_dial: Literal["continue", "dial_completed", "both"] = "both"  # contract 5.4
+    routing_method: Literal["both", "PATCH", "PUT"] = "both"  # of a number's routing, contract 3.10
     dial_status_fields: bool = False  # dialCallStatus and others after a dial, contract 5.4
     no_input_post: bool = True  # getDigits without input posts an empty Digits, contract 5.3
     honour_digits_action: bool = False  # `action` inside getDigits, contract 5.3
     redirect_moves_voice_url: bool = False  # contract 5.7
     after_room: Literal["continue", "hangup"] = "continue"  # contract 9
     conference_events_to: Literal["own", "first", "all"] = "own"  # contract 6.6
+    supervise_in_room: bool = True  # a leg in a conference can be listened to, contract 3.8
+    supervision_wrapped: bool = False  # 200 and 201 of it come under `supervision`
+    supervision_after_end: Literal["null", "object"] = "null"  # what GET tells of an ended one
+    supervisor_records: bool = False  # the supervisor's leg has its own record, contract 3.8
     completed_unanswered: bool = True  # Completed for a placed leg nobody answered
     events: Literal["on", "off"] = "on"  # contract 9
     event_envelope: Literal["A", "B", "C"] = "A"  # contract 6.2
+    recordings: Literal["redirect", "json", "gone", "off"] = "redirect"  # contract 3.7
+    recording_not_yet: int = 0  # questions that are answered 404 first, contract 3.7
+    recording_pending: int = 0  # and then 202
+    recording_events: bool = False  # call.recording.ready, in the event_envelope; contract 6.3
     event_retry_seconds: list[float] = field(  # contract 6.5, compressed
         default_factory=lambda: [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0]
     )

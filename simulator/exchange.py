@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from simulator import recordings
 from simulator.calls import Leg, cost, rate
 from simulator.config import Config, Number
 from simulator.faults import Faults
@@ -21,6 +22,7 @@ from simulator.interpreter import Interpreter
 from simulator.ledger import Interaction, Ledger
 from simulator.phones import Behaviour, Phones
 from simulator.rooms import Rooms
+from simulator.supervision import Supervisions
 from simulator.webhooks import Webhooks
 
 # action of a phone: (status of the record, cause); contract 1.3 and 6.3
@@ -43,6 +45,7 @@ class Exchange:
         self.faults = Faults(config.faults, config.seed)
         self.webhooks = Webhooks(config, self.ledger, self.faults)
         self.rooms = Rooms(self, self.webhooks.conference)
+        self.supervisions = Supervisions(self)
         self.interpreter = Interpreter(self)
         self.wallet_minor = config.wallet_minor
         self._scripts: set[asyncio.Task[None]] = set()
@@ -117,6 +120,22 @@ class Exchange:
         self._ring(leg)
         return leg
 
+    def place_supervisor(self, supervised: Leg, to: str) -> Leg:
+        """Ring the phone of a supervisor who listens to a leg (contract 3.8); it ends with it."""
+        leg = Leg(
+            "supervisor",
+            supervised.number,
+            supervised.number.e164,
+            to,
+            self._pick_up(to),
+            recorded=self.config.switches.supervisor_records,
+            parent=supervised,
+        )
+        self._open(leg)
+        supervised.children.append(leg)
+        self._ring(leg)
+        return leg
+
     def _pick_up(self, to: str) -> Behaviour:
         """The behaviour of the phone at `to`; a phone in use is busy."""
         if self.in_use[to] and not self.config.switches.call_waiting:
@@ -178,6 +197,8 @@ class Exchange:
             self._hang_up_after(leg, "hangup_after", leg.behaviour.hangup_after)
         self.webhooks.event(leg, "call.answered", answered_at=leg.record()["answered_at"])
         self.webhooks.status(leg, "answered")
+        if leg.kind == "supervisor":
+            self.supervisions.answered(leg)
 
     def start_patience(self, leg: Leg) -> None:
         """The first hold or ring: from now on this phone may give up, unless bridged."""
@@ -259,6 +280,8 @@ class Exchange:
         self.ledger.note(leg, "ended", status=leg.status, cause=cause, by=by)
         self.ledger.close(leg)
         self._announce_end(leg)
+        if leg.kind == "supervisor":
+            self.supervisions.ended(leg)
 
     def _announce_end(self, leg: Leg) -> None:
         record = leg.record()
@@ -276,6 +299,10 @@ class Exchange:
             self.webhooks.event(
                 leg, "call.failed", failure_reason=reason, ended_at=record["ended_at"]
             )
+        switches = self.config.switches
+        if switches.recording_events and leg.answered_at is not None:
+            told = recordings.ready(leg, switches.event_envelope)
+            self.webhooks.event(leg, "call.recording.ready", **told)
         self.webhooks.status(leg, leg.status)
         unanswered = leg.kind == "outbound" and leg.answered_at is None
         if leg.kind == "dial" or (unanswered and not self.config.switches.completed_unanswered):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simulator.calls import Leg
+    from simulator.supervision import Supervision
 
 RECENT_POSTS = 20_000
 RECENT_PROBLEMS = 5_000
@@ -46,6 +47,7 @@ class Ledger:
         self.live: dict[Leg, None] = {}  # legs that have not ended, oldest first
         self.finished: deque[Leg] = deque()
         self.interactions: deque[Interaction] = deque()
+        self.supervisions: deque[Supervision] = deque(maxlen=RECENT_PROBLEMS)
         self.posts: deque[dict[str, Any]] = deque(maxlen=RECENT_POSTS)
         self.receipts: deque[dict[str, Any]] = deque(maxlen=RECENT_POSTS)
         self.problems: deque[dict[str, Any]] = deque(maxlen=RECENT_PROBLEMS)
@@ -102,6 +104,11 @@ class Ledger:
             "interactions": [
                 asdict(one)
                 for one in self.interactions
+                if one.ended_at is None or one.ended_at >= since
+            ],
+            "supervisions": [
+                one.story()
+                for one in self.supervisions
                 if one.ended_at is None or one.ended_at >= since
             ],
             "problems": [one for one in self.problems if one["at"] >= since],

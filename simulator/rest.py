@@ -11,9 +11,11 @@ from typing import Any
 
 from aiohttp import web
 
+from simulator import recordings
 from simulator.calls import CURRENCY, WORKSPACE_ID, Leg, new_call_id, rfc3339
 from simulator.documents import E164, SIP_URI
 from simulator.exchange import Exchange
+from simulator.supervision import Refused, SupervisionApi
 from simulator.webhooks import number_id
 
 IDEMPOTENCY_SECONDS = 24 * 3600  # contract 2.5
@@ -22,14 +24,6 @@ MAX_LABEL = 5000  # characters of client_request_id, contract 3.1
 SDK_NAMES = {"voice_callback_url", "client_request_id"}
 USE_CASE_NAMES = {"action_url", "webhook_url", "status_url", "clientRequestId"}
 OTHER_NAMES = {"from", "to", "caller_id"}
-
-
-class Refused(Exception):
-    """A request that is answered with the error envelope (contract 2.2)."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
 
 
 def error_response(status: int, code: str, message: str) -> web.Response:
@@ -63,6 +57,7 @@ class Rest:
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.supervision = SupervisionApi(self)
         self._keys: dict[str, Remembered] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -74,14 +69,19 @@ class Rest:
             web.get("/v1/calls/{id}", self.get_call),
             web.get("/v1/calls/{id}/events", self.get_events),
             web.post("/v1/calls/{id}/hangup", self.hang_up),
+            web.get("/v1/calls/{id}/recording", self.recording),
+            *self.supervision.routes(),
             web.get("/v1/wallet", self.wallet),
             web.get("/v1/wallet/balance", self.wallet),
             web.get("/v1/numbers", self.numbers),
+            web.patch("/v1/numbers/{id}/routing", self.set_routing),
+            web.put("/v1/numbers/{id}/routing", self.set_routing),
         ]
 
     def reset(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self._keys.clear()
+        self.supervision.reset()
 
     # --- placing calls
 
@@ -188,7 +188,8 @@ class Rest:
 
     # --- reading calls
 
-    def _leg(self, request: web.Request) -> Leg:
+    def leg_of(self, request: web.Request) -> Leg:
+        """The leg that a path names by either handle, if it is told of yet."""
         leg = self.exchange.ledger.find(request.match_info["id"])
         if leg is None or not leg.recorded:
             raise Refused(404, "calls.not_found", "no such call")
@@ -198,11 +199,11 @@ class Rest:
 
     async def get_call(self, request: web.Request) -> web.Response:
         """GET /v1/calls/{id} by either handle (contract 3.2)."""
-        return web.json_response({"call": self._leg(request).record(with_events=True)})
+        return web.json_response({"call": self.leg_of(request).record(with_events=True)})
 
     async def get_events(self, request: web.Request) -> web.Response:
         """GET /v1/calls/{id}/events; the shape is open (contract 3.4), ours is a data list."""
-        return web.json_response({"data": self._leg(request).events, "next_cursor": None})
+        return web.json_response({"data": self.leg_of(request).events, "next_cursor": None})
 
     async def list_calls(self, request: web.Request) -> web.Response:
         """GET /v1/calls, newest first (contract 3.3)."""
@@ -270,10 +271,27 @@ class Rest:
 
     async def hang_up(self, request: web.Request) -> web.Response:
         """POST /v1/calls/{id}/hangup; an ended call succeeds too (contract 3.6)."""
-        leg = self._leg(request)
+        leg = self.leg_of(request)
         self.exchange.ledger.note(leg, "hangup_asked")
         self.exchange.end(leg, "api_hangup", by="api")
         return web.json_response({"call_id": leg.call_id, "status": "hung_up"})
+
+    async def recording(self, request: web.Request) -> web.Response:
+        """GET /v1/calls/{id}/recording: where it is, not yet, or never (contract 3.7)."""
+        leg = self.leg_of(request)
+        leg.recording_asked += 1
+        switches = self.exchange.config.switches
+        turn = leg.recording_asked - switches.recording_not_yet
+        if switches.recordings == "off" or leg.ended_at is None or turn <= 0:
+            raise Refused(404, "recordings.not_found", "no recording")
+        if switches.recordings == "gone" or leg.answered_at is None:
+            raise Refused(410, "recordings.gone", "no recording any more")
+        if turn <= switches.recording_pending:
+            return web.json_response({"status": "pending", "retry_after_seconds": 1}, status=202)
+        url = recordings.url_of(leg, f"{request.scheme}://{request.host}")
+        if switches.recordings == "json":
+            return web.json_response({"download_url": url})
+        return web.Response(status=302, headers={"Location": url})
 
     async def wallet(self, request: web.Request) -> web.Response:
         """GET /v1/wallet and /v1/wallet/balance (contract 3.11)."""
@@ -307,6 +325,21 @@ class Rest:
             for number in self.exchange.config.numbers
         ]
         return web.json_response({"numbers": rows})
+
+    async def set_routing(self, request: web.Request) -> web.Response:
+        """PATCH or PUT /v1/numbers/{id}/routing, whichever the switch allows (contract 3.10)."""
+        switches = self.exchange.config.switches
+        if switches.routing_method not in {"both", request.method}:
+            raise Refused(405, "method_not_allowed", f"it is {switches.routing_method} here")
+        asked = request.match_info["id"]
+        found = (one for one in self.exchange.config.numbers if number_id(one.e164) == asked)
+        if (number := next(found, None)) is None:
+            raise Refused(404, "numbers.not_found", "no such number")
+        body = _json_object(await request.read())
+        voice, events = _url(body, "voice_callback_url", "voice_url"), _url(body, "events_url")
+        number.voice_callback_url = voice or number.voice_callback_url
+        number.events_url = events or number.events_url
+        return web.json_response({"id": asked, "e164": number.e164, "updated": True})
 
 
 # --- reading requests

@@ -13,12 +13,14 @@ from typing import Any
 
 from aiohttp import web
 
+from simulator import recordings
 from simulator.calls import Leg
 from simulator.config import Config
 from simulator.control import Control
 from simulator.exchange import Exchange
 from simulator.faults import RestError
-from simulator.rest import Refused, Rest, error_response
+from simulator.rest import Rest, error_response
+from simulator.supervision import Refused
 from simulator.traffic import Plan, Traffic
 
 FAULT_CODES = {402: "wallet.insufficient_funds", 404: "calls.not_found", 429: "rate_limited"}
@@ -86,6 +88,8 @@ class Simulator:
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_sim/"):
             return await self._control(request, handler)
+        if request.path.startswith(recordings.PATH):
+            return recordings.file(self.exchange.ledger, request)
         if not request.path.startswith("/v1/"):
             return error_response(404, "not_found", "no such path")
         key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()

@@ -316,7 +316,10 @@ class Webhooks:
         if not url or switches.events == "off" or not leg.recorded:
             return
         body: dict[str, Any]
-        if switches.event_envelope == "A":
+        envelope = switches.event_envelope
+        if envelope == "C" and kind.startswith("call.supervision."):
+            envelope = "A"  # a flat body would be read as the leg's own end
+        if envelope == "A":
             body = {
                 "kind": kind,
                 "event_id": event_id,
@@ -324,7 +327,7 @@ class Webhooks:
                 "occurred_at": rfc3339(now),
                 "data": payload,
             }
-        elif switches.event_envelope == "B":
+        elif envelope == "B":
             body = {
                 "event_kind": kind,
                 "event_id": event_id,

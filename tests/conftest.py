@@ -48,6 +48,9 @@ def bells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         "tell",
         "look_at_provider",
         "look_at_wallet",
+        "supervise",
+        "mail",
+        "fetch_recordings",
     ):
         monkeypatch.setitem(
             bell._answers, name, lambda *args, name=name: heard.rung.append((name, *args))

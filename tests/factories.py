@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 from django.contrib.auth.models import Group, User
 from django.db import transaction
@@ -10,7 +11,7 @@ from agents.models import Agent, Presence, PresencePeriod
 from callcenter.ids import new_id
 from callcenter.permissions import SUPERVISORS
 from queues import offers
-from queues.models import Leg, Member, Menu, MenuOption, Number, Offer, Queue, QueuedCall
+from queues.models import Leg, Member, Menu, MenuOption, Number, Offer, Queue, QueuedCall, Recording
 from queues.scene import scene
 
 T0 = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -97,6 +98,18 @@ def make_offered(queue: Queue, *, arrived_at: datetime = T0, **values: object) -
     with scene(call.pk, at=arrived_at, source="test") as opened:
         offers.make(opened, agent, Offer.Kind.ROOM)
         return opened.call
+
+
+def make_recording(call: QueuedCall, *, storage: Path, sound: bytes = b"RIFF") -> Recording:
+    """The stored recording of a caller's leg, and its file."""
+    (storage / "2026").mkdir(parents=True, exist_ok=True)
+    path = f"2026/{call.pk}.wav"
+    (storage / path).write_bytes(sound)
+    return Recording.objects.create(
+        call=call, leg=call.legs.get(role="customer"), state="stored", path=path,
+        content_type="audio/wav", size_bytes=len(sound), created_at=T0, stored_at=T0,
+        remove_at=T0 + timedelta(days=90),
+    )  # fmt: skip
 
 
 def make_supervisor(username: str = "sarah") -> User:

@@ -16,8 +16,10 @@ from agents.models import Agent
 from queues import alerts
 from queues.models import Menu, ProviderFact, Queue, QueuedCall, WebhookEvent
 from queues.roles import set_up_roles
+from reporting import wall_links
 from reporting.models import CallRecord
 from tests.factories import T0, make_agent, make_menu, make_queue, make_supervisor, make_waiting
+from tests.one_of_each import make_row
 
 pytestmark = pytest.mark.django_db
 PAGES = ("view", "add", "change", "delete", "history")
@@ -28,6 +30,15 @@ TABLE = {
     "agents.Agent": (SETUP, SETUP),
     "queues.Queue": (SETUP, SETUP),
     "queues.Menu": (SETUP, SETUP),
+    "agents.BreakReason": (SETUP, SETUP),
+    "queues.Contact": (SETUP, SETUP),
+    "queues.Disposition": (SETUP, SETUP),
+    "queues.AlertRule": (SETUP, SETUP),
+    "agents.Notice": (SEEN, SEEN),
+    "queues.Recording": (SEEN, SEEN),
+    "queues.Supervision": (SEEN, SEEN),
+    "queues.WrapUp": (SEEN, SEEN),
+    "queues.AlertMail": (SEEN, SEEN),
     "queues.QueuedCall": (SEEN, SEEN),
     "queues.WebhookEvent": (SEEN, SEEN),
     "queues.Alert": (SEEN, SEEN),
@@ -38,6 +49,7 @@ TABLE = {
     "authtoken.TokenProxy": ("", SETUP),
     "agents.HistoricalToken": ("", SEEN),
     "reporting.AuditRun": (SEEN, SEEN),
+    "reporting.WallLink": (SEEN, SEEN),
     # messages to the shop's own systems: set up by administrators, for they hold secrets
     "outbox.Endpoint": (SEEN, SETUP),
     "outbox.Message": (SEEN, SEEN),
@@ -48,6 +60,11 @@ ACTIONS = {  # (a supervisor's, an administrator's)
     "agents.Agent": (PRESENCE | {"delete_selected"}, PRESENCE | {"delete_selected"}),
     "queues.QueuedCall": ({"hang_up"}, {"hang_up"}),
     "queues.Alert": ({"dismiss"}, {"dismiss"}),
+    "reporting.WallLink": ({"revoke"}, {"revoke"}),
+    "queues.AlertRule": (
+        {"send_a_test", "delete_selected"},
+        {"send_a_test", "delete_selected"},
+    ),
     "queues.ProviderFact": (set(), {"delete_selected"}),
     "auth.User": (set(), {"let_sign_in", "remove_second_factor", "delete_selected"}),
     "outbox.Endpoint": (
@@ -57,6 +74,7 @@ ACTIONS = {  # (a supervisor's, an administrator's)
     "outbox.Delivery": (set(), {"redeliver"}),
     "authtoken.TokenProxy": (set(), set()),
 }
+SHEETS = ["agents.Agent", "queues.Contact"]  # imported and exported
 SITE = {  # pages of the admin that belong to no model, all for staff
     "search", "index", "login", "logout", "password_change", "password_change_done",
     "autocomplete", "jsi18n", "view_on_site", "app_list", None,
@@ -87,6 +105,8 @@ def row_of(label: str):
     if model.objects.exists():
         return model.objects.first()
     queue = Queue.objects.first() or make_queue()
+    if made := make_row(label, queue):
+        return made
     if label == "queues.Menu":
         make_menu(("1", queue))
     elif label == "queues.QueuedCall":
@@ -100,6 +120,8 @@ def row_of(label: str):
     elif label == "reporting.CallRecord":
         CallRecord.objects.create(session_id="r", status="answered", started_at=T0,
                                   first_seen_at=T0, changed_at=T0)  # fmt: skip
+    elif label == "reporting.WallLink":
+        wall_links.make("Reception", [], at=T0, user=None)
     elif label in {"authtoken.TokenProxy", "agents.HistoricalToken"}:
         Token.objects.create(user=User.objects.get(username="root"))
     return model.objects.first()
@@ -137,6 +159,10 @@ def test_the_admin_has_no_page_that_is_not_known_here():
         names = {pattern.name for pattern in admin.site._registry[model].get_urls()}
         known = {stem + page for page in ("changelist", "add", "change", "delete", "history")}
         extra = {"auth_user_password_change"} if label == "auth.User" else set()
+        if hasattr(admin.site._registry[model], "undo_view"):
+            extra |= {stem + "undo"}
+        if label in SHEETS:
+            extra |= {stem + "import", stem + "process_import", stem + "export"}
         assert names == known | extra | {None}, label
 
 
@@ -147,6 +173,29 @@ def test_a_page_is_for_the_roles_that_the_table_names(people, label, page):
     may = {"supervisor": TABLE[label][0].split(), "administrator": TABLE[label][1].split()}
     for role, user in people.items():
         assert opens(client_of(user), label, page) == (page in may.get(role, [])), role
+
+
+@pytest.mark.parametrize("label", SHEETS)
+def test_a_sheet_is_for_who_may_change_the_rows(people, label):
+    row_of(label)
+    for page in ("import", "export", "process_import"):
+        for role, user in people.items():
+            may = role in {"supervisor", "administrator"}
+            ask = client_of(user).post if page == "process_import" else client_of(user).get
+            reply = ask(url(MODELS[label], page))
+            assert (reply.status_code == 200) == may, (page, role, reply.status_code)
+
+
+@pytest.mark.parametrize("label", sorted(TABLE))
+def test_only_who_may_change_a_row_may_undo_its_changes(people, label):
+    page = admin.site._registry[MODELS[label]]
+    if not hasattr(page, "undo_view") or (row := row_of(label)) is None:
+        return
+    may = {"supervisor": TABLE[label][0].split(), "administrator": TABLE[label][1].split()}
+    for role, user in people.items():
+        reply = client_of(user).post(url(MODELS[label], "undo", row.pk), {"change": "x:1"})
+        allowed = page.can_undo and "change" in may.get(role, [])
+        assert (reply.status_code == 404) == allowed, (role, reply.status_code)
 
 
 @pytest.mark.parametrize("label", sorted(TABLE))

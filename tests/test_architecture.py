@@ -37,7 +37,9 @@ def imports(path: Path, *, at_run_time_too: bool = True) -> set[str]:
 
 
 def is_edge(name: str) -> bool:
-    return bool(EDGES & set(name.split(".")[1:])) or "templatetags" in name
+    """Whether a module is an edge: `agents.api`, `queues.admin.words`, `reporting.views_calls`."""
+    kinds = {part.partition("_")[0] for part in name.split(".")[1:]}
+    return bool(EDGES & kinds) or "templatetags" in name
 
 
 DOMAIN = [
@@ -97,8 +99,12 @@ def test_the_outbox_is_a_leaf(name, path):
 
 
 def test_transitions_are_a_leaf():
-    found = imports(ROOT / "callcenter" / "transitions.py")
-    assert {i for i in found if i.split(".")[0] in {"callcenter", *BELOW}} == set()
+    for name, known in {
+        "transitions": {"callcenter", "callcenter.together"},
+        "together": set(),
+    }.items():
+        found = imports(ROOT / "callcenter" / f"{name}.py")
+        assert {i for i in found if i.split(".")[0] in {"callcenter", *BELOW}} <= known
 
 
 @pytest.mark.parametrize(("name", "path"), ALL)
@@ -106,7 +112,8 @@ def test_only_the_wire_package_sends_http(name, path):
     found = imports(path)
     if not name.startswith("callcenter.sautikit"):
         assert {i for i in found if i.split(".")[0] in {"requests", "urllib3"}} == set()
-    if name not in {"callcenter.outbox.sending", "callcenter.launch.stack"}:  # judged, and our own
+    judged = {"callcenter.outbox.sending", "callcenter.downloads"}
+    if name not in judged | {"callcenter.launch.stack"}:  # and our own
         assert {i for i in found if i.startswith("http.client")} == set()
 
 

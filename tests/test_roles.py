@@ -21,14 +21,16 @@ from rest_framework.authtoken.models import Token
 from agents.models import Agent
 from callcenter import live
 from queues import alerts
-from queues.models import Alert, Queue
+from queues.models import Alert, Contact, Queue
 from queues.roles import set_up_roles
 from queues.routing import match
+from reporting import wall_links
 from tests.factories import (
     T0,
     make_agent,
     make_menu,
     make_queue,
+    make_recording,
     make_supervisor,
     make_waiting,
 )
@@ -47,14 +49,37 @@ TABLE: dict[str, dict[str, frozenset[str]]] = {
     "": {"GET": KNOWN},
     "board/": {"GET": STAFF},
     "alerts/<int:pk>/dismiss/": {"POST": STAFF},
+    "room/calls/<str:public_id>/": {"POST": STAFF},
+    "room/agents/<int:pk>/": {"POST": STAFF},
+    "room/queues/<slug:slug>/": {"POST": STAFF},
+    "room/message/": {"POST": STAFF},
+    "wall-links/": {"GET": STAFF, "POST": STAFF},
+    "wall-links/<int:pk>/revoke/": {"POST": STAFF},
+    "wall/<str:token>/": {"GET": ALL},  # who has the address; without a link's token, nobody
+    "wall/<str:token>/now/": {"GET": ALL},
+    "events/wall/<str:token>/": {"GET": ALL},
     "calls-log/": {"GET": STAFF},
     "calls-log/<str:public_id>/": {"GET": STAFF},
+    "calls-log/<str:public_id>/recordings/<uuid:pk>/": {"GET": STAFF},
     "agent/": {"GET": AGENT},
     "agent/state/": {"GET": AGENT},
     "agent/presence/": {"POST": AGENT},
-    "agent/done/": {"POST": AGENT},
-    "agent/hang-up/": {"POST": AGENT},
+    **{
+        path: {"POST": AGENT}
+        for path in [
+            "agent/done/", "agent/hang-up/", "agent/decline/", "agent/help/", "agent/extend/",
+            "agent/call/", "agent/sounds/", "agent/seen/", "agent/notices/<int:pk>/read/",
+            "agent/notes/<uuid:offer>/",
+        ]
+    },
+    "agent/calls/": {"GET": AGENT},
+    "agent/calls/<uuid:offer>/": {"POST": AGENT},
     "events/<str:board>/": dict.fromkeys(METHODS, STAFF),  # the desk's: see below
+    "preferences/": {"GET": KNOWN, "POST": KNOWN},
+    "language/": dict.fromkeys(METHODS, ALL),  # does nothing but at POST: leads back
+    "start/": {"GET": STAFF},
+    "start/check/": {"GET": STAFF, "POST": STAFF},
+    "start/check/routing/": {"POST": frozenset({"administrator"})},
     # signing in, and what is everybody's own
     # who is signed in already is led on, whatever the method
     "login/": {"GET": ALL, "POST": ALL, "PUT": ALL, "PATCH": KNOWN, "DELETE": KNOWN},
@@ -72,13 +97,30 @@ TABLE: dict[str, dict[str, frozenset[str]]] = {
     "api/agents/": {"GET": KNOWN, "POST": STAFF},
     "api/agents/<username>/": {"GET": KNOWN, "PATCH": STAFF, "DELETE": STAFF},
     "api/agents/<username>/presence/": {"POST": KNOWN},
+    "api/agents/<username>/decline/": {"POST": AGENT},
+    "api/agents/<username>/help/": {"POST": AGENT, "DELETE": AGENT},
+    "api/agents/<username>/wrap-up/extend/": {"POST": AGENT},
+    "api/agents/<username>/wrap-up/done/": {"POST": AGENT},
+    "api/break-reasons/": {"GET": KNOWN},
+    "api/dispositions/": {"GET": KNOWN},
+    "api/notices/": {"POST": STAFF},
     "api/calls/": {"GET": KNOWN, "POST": KNOWN},
     "api/calls/<pk>/": {"GET": KNOWN},
+    **{
+        f"api/calls/<pk>/actions/{name}/": {"POST": STAFF}
+        for name in ("move-up", "move", "keep-for", "pull", "hang-up")
+    },
+    "api/calls/<pk>/supervision/": {"POST": STAFF, "PATCH": STAFF, "DELETE": STAFF},
+    "api/calls/<pk>/wrap-up/": {"PATCH": KNOWN},
+    "api/contacts/": {"GET": STAFF, "POST": STAFF},
+    "api/contacts/<number>/": {"GET": STAFF, "PATCH": STAFF, "DELETE": STAFF},
     "api/live/": {"GET": STAFF},
     "api/menus/": {"GET": STAFF, "POST": STAFF},
     "api/menus/<slug>/": {"GET": STAFF, "PATCH": STAFF, "DELETE": STAFF},
     "api/queues/": {"GET": STAFF, "POST": STAFF},
     "api/queues/<slug>/": {"GET": STAFF, "PATCH": STAFF, "DELETE": STAFF},
+    "api/queues/<slug>/close/": {"POST": STAFF},
+    "api/queues/<slug>/open/": {"POST": STAFF},
     "api/reports/queues/": {"GET": STAFF},
     "api/schema/": {"GET": KNOWN},
     "api/docs/": {"GET": KNOWN},
@@ -114,7 +156,13 @@ def routes(patterns: list, before: str = "") -> Iterator[str]:
 
 
 @pytest.fixture
-def people():
+def storage(tmp_path, settings):
+    settings.STATE_DIR = tmp_path
+    return tmp_path / "recordings"
+
+
+@pytest.fixture
+def people(storage):
     """One of each role, and something of everything; amina's phone rings."""
     set_up_roles()
     queue = make_queue()
@@ -123,9 +171,15 @@ def people():
     call = make_waiting(queue)
     match(T0)
     alerts.raise_alert("wallet", "", "The wallet is empty.", at=T0)
+    Contact.objects.create(number="+254700000111", name="Wanjiru")
+    recording = make_recording(call, storage=storage)
     blanks = {
         "int:pk": str(Alert.objects.get().pk), "str:public_id": call.public_id,
-        "str:board": "board", "username": "amina", "pk": call.public_id,
+        "uuid:offer": str(amina.offers.get().pk),
+        "uuid:pk": str(recording.pk), "str:board": "board", "username": "amina",
+        "pk": call.public_id, "number": "+254700000111",
+        "slug:slug": "support",
+        "str:token": wall_links.make("Reception", [], at=T0, user=None)[1],
     }  # fmt: skip
     users = {
         "agent": amina.user,

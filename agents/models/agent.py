@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from callcenter.history import Changes
 from callcenter.sautikit import phone
@@ -40,6 +41,7 @@ class HoldOff(models.TextChoices):
     DECLINED = "declined", "Declined"
     NO_KEYPRESS = "no_keypress", "Answered without pressing 1"
     UNREACHABLE = "unreachable", "Could not be reached"
+    HANGING_UP = "hanging_up", "Phone is being hung up"  # of an offer that nobody waits for
 
 
 def validate_destination(value: str) -> None:
@@ -47,7 +49,7 @@ def validate_destination(value: str) -> None:
     try:
         phone.normalise(value)
     except phone.BadDestination as error:
-        raise ValidationError(str(error)) from error
+        raise ValidationError(gettext(str(error))) from error
 
 
 # What calls and people at work change; everything else of an agent is set up, and has a history.
@@ -197,6 +199,12 @@ class PresencePeriod(models.Model):
     cause = models.CharField(max_length=60, help_text="page, api, admin, or the policy's name.")
     is_paid = models.BooleanField(
         null=True, blank=True, help_text="Of a break with a known reason: as it was set up then."
+    )
+    limit_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a break becomes longer than its reason allows."
+    )
+    over_told_at = models.DateTimeField(
+        null=True, blank=True, help_text="When agent and supervisors were told that it is."
     )
 
     class Meta:

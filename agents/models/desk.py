@@ -48,6 +48,9 @@ class Heartbeat(models.Model):
         Agent, on_delete=models.CASCADE, primary_key=True, related_name="heartbeat"
     )
     seen_at = models.DateTimeField()
+    asked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a silent page was asked to show itself."
+    )
 
     def __str__(self) -> str:
         return f"{self.agent_id} at {self.seen_at}"

@@ -17,13 +17,15 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django_otp import login as otp_login
 from django_otp.models import Device
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 RECOVERY_CODES = 10
-_WRONG = "That code is not right. Codes change every 30 seconds, and each works once."
+_WRONG = _("That code is not right. Codes change every 30 seconds, and each works once.")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without what looks alike
 
 
@@ -52,7 +54,7 @@ def confirm(user: Any, typed: str) -> tuple[TOTPDevice | None, str]:
     """
     device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).first()
     if device is None:
-        return None, "Begin once more."
+        return None, gettext("Begin once more.")
     if problem := _try(device, _digits(typed)):
         return None, problem
     TOTPDevice.objects.filter(user=user, confirmed=True).delete()
@@ -74,7 +76,7 @@ def verify(user: Any, typed: str) -> tuple[Device | None, str]:
         device = StaticDevice.objects.select_for_update().filter(user=user).first()
         code = _digest(typed)
     if device is None:
-        return None, _WRONG
+        return None, str(_WRONG)
     problem = _try(device, code)
     return (None, problem) if problem else (device, "")
 
@@ -85,9 +87,12 @@ def _try(device: Any, code: str) -> str:
     if not allowed:
         until = (why or {}).get("locked_until")
         left = max(1, math.ceil((until - timezone.now()).total_seconds())) if until else 1
-        wait = f"{left} s" if left < 100 else f"{math.ceil(left / 60)} minutes"
-        return f"Too many wrong codes. Wait {wait}, then try again."
-    return "" if device.verify_token(code) else _WRONG
+        if left < 100:
+            told = gettext("Too many wrong codes. Wait %(wait)s s, then try again.")
+            return told % {"wait": left}
+        told = gettext("Too many wrong codes. Wait %(wait)s minutes, then try again.")
+        return told % {"wait": math.ceil(left / 60)}
+    return "" if device.verify_token(code) else str(_WRONG)
 
 
 def mark_verified(request: HttpRequest, device: Device) -> None:

@@ -26,6 +26,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
@@ -75,6 +76,7 @@ class SignIn(views.LoginView):
     """The page with user name and password."""
 
     redirect_authenticated_user = True
+    extra_context = {"languages": settings.LANGUAGES}  # each in its own words
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Sign in; or ask for the code first, where the account has a second factor."""
@@ -138,7 +140,7 @@ def admin_door(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return redirect_to_login(to, reverse("login"))
     if not admin.site.has_permission(request):
-        raise PermissionDenied("The admin is for supervisors and administrators.")
+        raise PermissionDenied(_("The admin is for supervisors and administrators."))
     return redirect(_safe(request, to))
 
 

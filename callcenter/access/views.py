@@ -8,6 +8,7 @@ from functools import wraps
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -47,9 +48,9 @@ def _with_password(view: View) -> View:
         password = request.POST.get("password", "")
         known = authenticate(request, username=request.user.get_username(), password=password)
         if known is None or known.pk != request.user.pk:
-            return _overview(request, "That password is not right.")
+            return _overview(request, _("That password is not right."))
         if second_factor.is_set_up(request.user) and not _is_verified(request):
-            return _overview(request, "Log out, and sign in again with a code.")
+            return _overview(request, _("Log out, and sign in again with a code."))
         return view(request)
 
     return asked
@@ -106,6 +107,6 @@ def _show_codes(request: HttpRequest) -> HttpResponse:
 def remove(request: HttpRequest) -> HttpResponse:
     """Take the second factor off one's own account, where it is not required."""
     if must_have_second_factor(request.user):
-        return _overview(request, "This centre requires a second factor for your account.")
+        return _overview(request, _("This centre requires a second factor for your account."))
     second_factor.remove(request.user)
     return redirect("second-factor")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from callcenter.launch import ROOT, VENV, audit, backup, dotenv, environment, stack
+from callcenter.launch import ROOT, VAR, VENV, audit, backup, dotenv, environment, stack
 from callcenter.launch.console import say, sentence
 from callcenter.launch.place import Address, Place
 from callcenter.launch.processes import CannotStart
@@ -22,6 +22,7 @@ _USAGE = """python3 up.py COMMAND
   test-long [...]  the tests that take minutes
   lint [...]       ruff, mypy and the migrations; with names: only those
   bench [...]      the benchmarks
+  shots [DIR]      pictures of every page, at three widths, light and dark; into var/shots/
   audit-dependencies [--strict]
                    known vulnerabilities of what is installed
   reload           new code and settings into a `run` that was started elsewhere; no call is lost
@@ -59,11 +60,9 @@ def main(arguments: Sequence[str]) -> int:
         if command == "audit-dependencies" and set(rest) <= {"--strict"}:
             environment.ensure("dev")
             return audit.audit(strict=bool(rest))
-        if command in {"test", "test-long", "lint", "bench"}:
+        if command in _FOR_DEVELOPERS:
             environment.ensure("dev")
-            return {"test": _test, "test-long": _test_long, "lint": _lint, "bench": _bench}[
-                command
-            ](rest)
+            return _FOR_DEVELOPERS[command](rest)
     except (CannotStart, OSError) as problem:
         say(sentence(problem))
         return 1
@@ -216,6 +215,20 @@ def _lint(arguments: Sequence[str]) -> int:
 
 def _bench(arguments: Sequence[str]) -> int:
     return _call("python", "-m", "bench", *arguments)
+
+
+def _shots(arguments: Sequence[str]) -> int:
+    _check_browser()
+    return _call("python", "-m", "tests.pages.shots", *(arguments or [str(VAR / "shots")]))
+
+
+_FOR_DEVELOPERS = {
+    "test": _test,
+    "test-long": _test_long,
+    "lint": _lint,
+    "bench": _bench,
+    "shots": _shots,
+}
 
 
 def _pytest(*arguments: str) -> int:

@@ -45,7 +45,7 @@ class Answer:
 
 def post(target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Post `body` to `target`; whatever goes wrong is told in the answer."""
-    connection = _Connection(target)
+    connection = Connection(target)
     watch = threading.Timer(DEADLINE, connection.cut)
     watch.daemon = True
     watch.start()
@@ -58,7 +58,7 @@ def post(target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
             return Answer(response.status)
         return _refusal(response)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        told = f"took longer than {DEADLINE:.0f} s" if connection.was_cut else _sentence(error)
+        told = f"took longer than {DEADLINE:.0f} s" if connection.was_cut else sentence(error)
         return Answer(error=told, is_out_of_reach=True)
     finally:
         watch.cancel()
@@ -73,7 +73,7 @@ _HEADERS = {
 }
 
 
-class _Connection(http.client.HTTPConnection):
+class Connection(http.client.HTTPConnection):
     """A connection to the addresses of a target, under the target's name."""
 
     def __init__(self, target: Target) -> None:
@@ -132,7 +132,8 @@ def _excerpt(words: bytes) -> str:
     return " ".join(text.split())[:MOST_SHOWN]
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """Say in a few words why nothing came of a request."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"has a certificate that is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

@@ -63,4 +63,8 @@ def tell(*news: News) -> None:
 
 def moment(at: datetime | None) -> str | None:
     """Write an instant as the API does: in the centre's time zone, with its offset."""
-    return timezone.localtime(at).isoformat().replace("+00:00", "Z") if at else None
+    return (
+        timezone.localtime(at, timezone.get_default_timezone()).isoformat().replace("+00:00", "Z")
+        if at
+        else None
+    )

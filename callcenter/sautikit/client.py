@@ -14,7 +14,8 @@ from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar
 
 import callcenter
-from callcenter.sautikit import answers, bodies
+from callcenter.sautikit import answers, bodies, supervision
+from callcenter.sautikit.account import Account
 from callcenter.sautikit.actions import is_web_url
 from callcenter.sautikit.bodies import Unreadable
 from callcenter.sautikit.commands import (
@@ -30,12 +31,15 @@ from callcenter.sautikit.commands import (
 from callcenter.sautikit.errors import (
     BadShape,
     Conflict,
+    Gone,
     NotFound,
     OutOfFunds,
     Rejected,
     SautikitError,
 )
+from callcenter.sautikit.recordings import REDIRECTS, RecordingAnswer, recording_answer
 from callcenter.sautikit.records import Record, parse_record
+from callcenter.sautikit.supervision import Supervised
 
 __all__ = ["Page", "PlaceCall", "PlacedCall", "SautikitClient", "Wallet"]
 
@@ -43,10 +47,9 @@ log = logging.getLogger(__name__)
 
 CALLS = "/v1/calls"
 _CLOCKS_AGREE = 5.0  # seconds
-WALLETS = ("/v1/wallet", "/v1/wallet/balance")  # both appear in the docs (contract 3.11)
 
 
-class SautikitClient:
+class SautikitClient(Account):
     """Asks the provider; every failure is a SautikitError.
 
     One keep-alive session, to be shared by the threads of one process. Timeouts are in seconds.
@@ -189,21 +192,47 @@ class SautikitClient:
             raise
         return True
 
-    def wallet(self) -> Wallet:
-        """Return what the wallet holds."""
+    def start_supervision(self, handle: str, body: bytes, *, idempotency_key: str) -> Supervised:
+        """Have a supervisor's phone rung, to listen to this live call (contract 3.8).
+
+        The same key and bytes ring once. Raises Conflict where somebody listens already.
+        """
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        response = self._send("POST", _supervision(handle), data=body, headers=headers)
+        answer = answers.value(response, placing=True) if response.content.strip() else {}
+        return supervision.parse(answer) or Supervised()
+
+    def change_supervision(self, handle: str, mode: str) -> None:
+        """Change whether a supervisor is heard. Raises Conflict while their phone still rings."""
+        body = supervision.body_to_change(mode)
+        headers = {"Content-Type": "application/json"}
+        self._send("PATCH", _supervision(handle), data=body, headers=headers)
+
+    def end_supervision(self, handle: str) -> None:
+        """Take the supervisor off a call; also when nobody listens (any more)."""
         try:
-            response = self._send("GET", WALLETS[0])
-        except NotFound:
-            response = self._send("GET", WALLETS[1])
-        answer = answers.value(response)
-        found = bodies.layers(answer) if isinstance(answer, dict) else ()
-        found += tuple(w for layer in found if isinstance(w := layer.get("wallet"), dict))
-        for layer in found:
-            balance = bodies.signed(layer.get("balance_minor"))
-            if balance is not None:
-                threshold = bodies.signed(layer.get("low_balance_threshold_minor"))
-                return Wallet(balance, bodies.pick([layer], ("currency",), 8).upper(), threshold)
-        raise answers.unreadable(response)
+            self._send("DELETE", _supervision(handle))
+        except Rejected as error:
+            if error.status not in (404, 409, 410):
+                raise
+
+    def get_supervision(self, handle: str) -> Supervised | None:
+        """Return how a call's supervision stands, None where the provider knows of none."""
+        return supervision.parse(answers.value(self._send("GET", _supervision(handle))))
+
+    def recording(self, handle: str) -> RecordingAnswer:
+        """Return where the recording of a call is, or when to ask again (contract 3.7).
+
+        Raises NotFound where there is none, or none yet; Gone where there will be none. The URL
+        is for whoever asks without our key: nothing is fetched here.
+        """
+        try:
+            response = self._send("GET", f"{_path(handle)}/recording", also=REDIRECTS)
+        except Rejected as error:
+            if error.status == 410:
+                raise Gone(**answers.facts(error)) from None
+            raise
+        return recording_answer(response, self._base_url)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -217,10 +246,11 @@ class SautikitClient:
         params: Mapping[str, str] | None = None,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        also: frozenset[int] = frozenset(),
     ) -> requests.Response:
-        """Return the 2xx answer, or raise what any other one means."""
+        """Return the 2xx answer, or one of `also`; raise what any other one means."""
         started = time.monotonic()
-        acting = method == "POST"
+        acting = method != "GET"
         try:
             response = self._session.request(
                 method,
@@ -241,7 +271,7 @@ class SautikitClient:
         log.debug("sautikit: %s %s -> %d, %.0f ms", method, path, response.status_code, spent)
         if (ahead := answers.clock_ahead(response)) is not None:
             self.clock_ahead = ahead
-        taken = 200 <= response.status_code < 300
+        taken = 200 <= response.status_code < 300 or response.status_code in also
         refused = None if taken else answers.refusal(response, acting=acting, key=self._auth.key)
         self._heard(refused, acting and path == CALLS)
         if refused:
@@ -288,3 +318,7 @@ def _path(handle: str) -> str:
     if not handle.strip(". ") or len(handle) > 256:
         raise Rejected("this is no call's handle", code="bad_handle")
     return f"{CALLS}/{quote(handle, safe='')}"
+
+
+def _supervision(handle: str) -> str:
+    return f"{_path(handle)}/supervision"

@@ -75,6 +75,10 @@ class NotFound(Rejected):
     """404: the provider knows no such call, or it is another workspace's."""
 
 
+class Gone(Rejected):
+    """410: there is no such thing any more, or there never was."""
+
+
 class OutOfFunds(Rejected):
     """402 or `wallet.insufficient_funds`: nothing happened; stop until the wallet is topped up."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from callcenter.sautikit import bodies, voice
+from callcenter.sautikit import bodies, supervision, voice
 from callcenter.sautikit.bodies import Fields, pick
 from callcenter.sautikit.outcomes import Outcome, bare, normalise_status, unreached
 from callcenter.sautikit.phone import party
@@ -27,6 +27,7 @@ TO = ("to", "To", "destinationNumber", "clientDialedNumber", "destination_number
 REASON = ("failure_reason", "failureReason", "failure_code", "reason", *voice.HANGUP_CAUSE)
 DURATION = (*voice.DURATION, "recording_duration_seconds")
 
+_SUPERVISION = bare(supervision.KIND)
 _KIND_OF = {bare(kind): kind for kind in KINDS}
 _OUTCOME_OF = {
     "call.started": Outcome.STARTED,
@@ -155,6 +156,8 @@ def _kind(headers: Mapping[str, str], where: tuple[Fields, ...]) -> str:
         room = voice.parse_conference(where[0]).event
         if room != "other":
             return f"conference.{room}"
+    if bare(word).startswith(_SUPERVISION):
+        return supervision.KIND + bare(word).removeprefix(_SUPERVISION)
     known = _KIND_OF.get(bare(word))
     return known or _kind_for(normalise_status(word)) or word.lower()
 

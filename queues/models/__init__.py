@@ -2,6 +2,7 @@
 
 from queues.models.alert_rule import AlertMail, AlertRule
 from queues.models.call import CallEvent, QueuedCall
+from queues.models.contact import Contact
 from queues.models.evidence import Alert, ProviderFact, WebhookEvent
 from queues.models.leg import Leg
 from queues.models.offer import Offer
@@ -17,6 +18,7 @@ __all__ = [
     "AlertRule",
     "Breaker",
     "CallEvent",
+    "Contact",
     "Disposition",
     "Leg",
     "Member",

@@ -20,7 +20,7 @@ class AlertRule(models.Model):
     class Kind(models.TextChoices):
         LONGEST_WAIT = "longest_wait", "A caller waits for longer than … seconds"
         SERVICE_LEVEL = "service_level", "The service level of today is under … percent"
-        NOBODY_AVAILABLE = "nobody_available", "Callers wait and nobody is signed in"
+        NOBODY_AVAILABLE = "nobody_available", "Callers wait and no agent is available"
         PROVIDER = "provider", "Sautikit does not answer, or refuses our calls"
         WALLET = "wallet", "The wallet is low or empty"
         HELP = "help", "An agent asks for help"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Reverse
 from django.utils import timezone
 
 from agents.models import Agent
@@ -193,6 +195,10 @@ class QueuedCall(Transitions):
                 condition=Q(state="waiting"), name="calls_in_line",
             ),
             models.Index(
+                fields=["wanted_agent"],
+                condition=Q(state="waiting", wanted_agent__isnull=False), name="calls_kept",
+            ),
+            models.Index(
                 fields=["state", "arrived_at"],
                 condition=Q(ended_at=None), name="calls_open",
             ),
@@ -200,7 +206,13 @@ class QueuedCall(Transitions):
             models.Index(fields=["queue", "arrived_at"], name="calls_by_queue"),
             models.Index(fields=["agent", "-arrived_at"], name="calls_by_agent"),
             models.Index(fields=["-arrived_at"], name="calls_by_arrival"),
-            models.Index(fields=["customer"], name="calls_by_customer"),
+            # For the whole number or its beginning, in any collation; and for its last digits.
+            models.Index(
+                fields=["customer"], opclasses=["varchar_pattern_ops"], name="calls_by_number"
+            ),
+            models.Index(
+                OpClass(Reverse("customer"), name="text_pattern_ops"), name="calls_by_last_digits"
+            ),
         ]  # fmt: skip
 
     def __str__(self) -> str:
@@ -257,7 +269,8 @@ class CallEvent(models.Model):
         indexes = [
             models.Index(
                 fields=["at"], condition=Q(detail__recovered=True), name="events_recovered"
-            )
+            ),
+            models.Index(fields=["call"], condition=Q(kind="corrected"), name="events_corrected"),
         ]
 
     def __str__(self) -> str:

@@ -74,6 +74,15 @@ class Alert(models.Model):
     dismissed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    over_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Of a rule's alert: since when its condition has not held any more. One that "
+        "was dismissed before is not raised again while the condition holds.",
+    )
+
+    # What a sweep finds in the rows; everything else is raised where it happens.
+    CONDITIONS = ("longest_wait", "service_level", "nobody_available")
 
     class Meta:
         ordering = ["-last_at"]
@@ -82,6 +91,13 @@ class Alert(models.Model):
                 fields=["kind", "subject"],
                 condition=Q(dismissed_at=None),
                 name="one_open_alert_per_subject",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["kind", "over_at"],
+                condition=Q(kind__in=["longest_wait", "service_level", "nobody_available"]),
+                name="alerts_of_conditions",
             )
         ]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -38,6 +41,13 @@ class Supervision(models.Model):
     )
     phone = models.CharField(max_length=160, help_text="The supervisor's: a number or a SIP URI.")
     mode = models.CharField(max_length=7, choices=Mode.choices)
+    wanted_mode = models.CharField(
+        max_length=7,
+        choices=Mode.choices,
+        blank=True,
+        db_default="",
+        help_text="Asked for, and not yet taken by the provider.",
+    )
     state = models.CharField(max_length=9, choices=State.choices, default=State.PLANNED)
     provider_id = models.CharField(max_length=128, blank=True)
     created_at = models.DateTimeField()
@@ -46,7 +56,14 @@ class Supervision(models.Model):
     check_at = models.DateTimeField(
         null=True, blank=True, help_text="When the sweep asks the provider about it."
     )
+    stop_at = models.DateTimeField(
+        null=True, blank=True, help_text="From when it is to be ended by us."
+    )
     error = models.CharField(max_length=200, blank=True)
+
+    if TYPE_CHECKING:
+        call_id: uuid.UUID
+        supervisor_id: int | None
 
     class Meta:
         ordering = ["-created_at"]

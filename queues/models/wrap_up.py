@@ -66,7 +66,7 @@ class Disposition(models.Model):
         """Refuse a third level, and a parent of another queue."""
         if self.parent is None:
             return
-        if self.parent.parent_id is not None or self.parent_id == self.pk:
+        if self.parent.parent_id is not None or (self.pk and self.parent_id == self.pk):
             raise ValidationError({"parent": "There are two levels only: choose a group."})
         if self.pk and self.children.exists():
             raise ValidationError({"parent": "This is a group itself: it has entries."})

@@ -19,7 +19,7 @@ from tests.acceptance.storm import Storm, Tolerance
 Blow = Callable[[OwnStack], object]
 # Webhooks of the time of an outage are lost, and our book has the times from the records.
 SETTLED = 30.0
-PATIENT = Tolerance(news=SETTLED, settled=SETTLED, too_long=SETTLED)
+PATIENT = Tolerance(news=SETTLED, brief=1.1, settled=SETTLED, too_long=SETTLED)
 
 
 @dataclass

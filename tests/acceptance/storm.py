@@ -256,12 +256,24 @@ class Storm:
                 return [f"talked to {talks[0]['with']}, not to {call['agent']}"]
             return []
         if call["status"] == "completed":
-            return ["is completed, and never talked"]
+            missed = least and self._just_missed(call, leg, least)
+            return [] if missed else ["is completed, and never talked"]
         if call["direction"] == "outbound":
             return self._outbound_outcome(call, leg)
         if call["status"] != "abandoned":
             return [f"is {call['status']}"]
         return self._given_up_in(call, leg) if leg else []
+
+    def _just_missed(self, call: dict[str, Any], leg: dict[str, Any] | None, least: float) -> bool:
+        """Whether the agent came into the room as the customer left it."""
+        left = [one["at"] for one in leg["entries"] if one["what"] == "room_left"] if leg else []
+        came = [
+            one["at"]
+            for agent in self._agent_legs(call)
+            for one in agent["entries"]
+            if one["what"] == "room_entered"
+        ]
+        return any(abs(here - there) < least for here in left for there in came)
 
     def _given_up_in(self, call: dict[str, Any], leg: dict[str, Any]) -> list[str]:
         done = {next(iter(one["action"])) for one in leg["entries"] if one["what"] == "action"}
@@ -273,7 +285,7 @@ class Storm:
             one
             for one in self._agent_legs(call)
             if one["started_at"] < gone_at - CLOSE - self.tolerance.news < one["ended_at"]
-            and one["ended_at"] >= gone_at
+            and one["ended_at"] >= gone_at + CLOSE
             and not _was_told_to_stop(one, gone_at)
         ]
         if where == "queue" and ringing:
@@ -389,7 +401,12 @@ def _customer(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _was_told_to_stop(leg: dict[str, Any], by: float) -> bool:
-    return any(one["what"] == "hangup_asked" and one["at"] < by for one in leg["entries"])
+    """Whether we had asked for its end by then, even if that request was made to fail."""
+    return any(
+        (one["what"] == "hangup_asked" or str(one.get("route", "")).endswith("/hangup"))
+        and one["at"] < by
+        for one in leg["entries"]
+    )
 
 
 def _story(leg: dict[str, Any]) -> str:

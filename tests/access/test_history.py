@@ -73,6 +73,8 @@ class TestDoors:
             "strategy": "longest_idle", "ring_timeout": "15", "wrap_up_seconds": "10",
             "greeting": "", "hold_message": "", "when_empty": "hold", "max_wait_seconds": "600",
             "service_level_seconds": "20", "short_abandon_seconds": "5",
+            "wrap_up_extension_seconds": "60", "service_level_target": "80",
+            "keep_recordings_days": "90",
             "numbers-TOTAL_FORMS": "1", "numbers-INITIAL_FORMS": "1",
             "numbers-0-id": str(queue.numbers.get().pk), "numbers-0-queue": str(queue.pk),
             "numbers-0-e164": "+254200000109",

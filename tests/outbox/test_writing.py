@@ -110,7 +110,8 @@ class TestACallsMessages:
         assert payload.pop("is_provisional") is False
         assert payload == {name: row[name] for name in payload}
         assert set(row) - set(payload) == {
-            "cost_minor", "legs", "offers", "timeline", "why_waiting",
+            "cost_minor", "disposition", "legs", "notes", "offers", "recordings", "timeline",
+            "why_waiting",
         }  # fmt: skip
         assert (payload["from"], payload["to"]) == (CALLER, LINE)
         assert payload["ended_at"] == "2026-11-20T11:01:05+03:00"
@@ -253,7 +254,7 @@ def test_every_topic_that_is_told_is_one_to_choose():
     from queues import telling
 
     assert {*telling._TOPICS.values(), "call.offer_failed", "call.corrected", "call.queued",
-            "agent.presence"} == set(TOPICS)  # fmt: skip
+            "agent.presence", "alert.raised"} == set(TOPICS)  # fmt: skip
 
 
 def test_every_failed_offer_has_its_word():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import transaction
 from django.db.models import F
@@ -13,6 +14,7 @@ from django.utils import timezone
 from agents.models import Agent
 from callcenter.ids import new_id
 from queues.models import Alert, CallEvent, Leg, Menu, Offer, Queue, QueuedCall, WebhookEvent
+from reporting import wall_links
 from reporting.models import CallRecord
 
 State = QueuedCall.State
@@ -172,6 +174,29 @@ def busy() -> None:
     Alert.objects.create(kind="unknown_number", subject="x", count=3, first_at=now, last_at=now,
                          text="A call came in on +254200000199, which is on no queue.")  # fmt: skip
     WebhookEvent.objects.create(key="q", endpoint="events", verdict="quarantined", body="{}")
+
+
+def needing_help() -> str:
+    """Chebet asks for help, the supervisor listens to Brian, a queue is closed, a screen hangs.
+
+    Returns the token of the screen's link.
+    """
+    now = timezone.now()
+    supervisor = User.objects.get(username="supervisor")
+    help_wanted, heard = (
+        QueuedCall.objects.get(state="connected", agent__user__username=name)
+        for name in ("chebet", "brian")
+    )
+    Alert.objects.create(
+        kind="help", subject=help_wanted.public_id, count=1, first_at=now, last_at=now,
+        text="Chebet Koech asks for help (Appointments).",
+    )  # fmt: skip
+    heard.supervisions.create(
+        leg=heard.legs.get(), supervisor=supervisor, phone="+254711000999", mode="whisper",
+        state="connected", created_at=now, connected_at=now, check_at=now,
+    )  # fmt: skip
+    Queue.objects.filter(slug="appointments").update(closed_at=now)
+    return wall_links.make("Reception, ground floor", [], at=now, user=supervisor)[1]
 
 
 def told() -> QueuedCall:

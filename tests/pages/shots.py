@@ -20,6 +20,8 @@ from callcenter.embedded import free_port
 from tests import services
 
 WIDTHS = {"phone": (360, 760), "tablet": (768, 1024), "desktop": (1440, 900)}
+BAD = "number=0722x&queue=suport&status=lost&from=2026-02-30&to=soon&wait=-5"  # what people type
+WALLS = {"1080p": (1920, 1080), "portrait": (1080, 1920), "4k": (3840, 2160)}
 
 
 def main(target: Path, only: str = "") -> None:
@@ -83,14 +85,24 @@ class Camera:
         from django.utils import timezone
 
         from tests.pages import made_up as scene
+        from tests.pages import made_up_desk as desk
+        from tests.pages.made_up_call import with_everything
 
         scene.centre()
+        desk.set_up()
         self.sign_in("supervisor")
         self.sign_in("amina")
         self.take("login", "/login/", "")
+        self.take("login-sw", "/login/", "", locale="sw")
         self.take("board-empty", "/", "supervisor")
         self.take("log-empty", "/calls-log/", "supervisor")
+        self.take("start", "/start/", "supervisor")
+        self.take("start-check", "/start/check/", "supervisor")
+        self.take("admin-queue", "/admin/queues/queue/1/change/", "supervisor")
+        self.take("admin-history", "/admin/queues/queue/1/history/", "supervisor")
+        self.take("admin-import", "/admin/agents/agent/import/", "supervisor")
         self.take("password", "/password/", "amina")
+        self.take("preferences", "/preferences/", "supervisor")
         self.take("forbidden", "/", "amina", path="/calls-log/")
         self.take("not-found", "/nowhere/", "supervisor")
         scene.put("amina", presence="offline")
@@ -99,18 +111,32 @@ class Camera:
         told = scene.told()
         amina = scene.put("amina", since=312)
         self.take("desk-idle", "/agent/", "amina")
+        self.take("desk-reasons", "/agent/", "amina", press="[data-testid=presence-break]")
+        self.take("desk-dial", "/agent/", "amina", press="[data-testid=dial-go]")
+        self.take("desk-keys", "/agent/", "amina", press="[data-testid=show-keys]")
         scene.busy()
         self.take("board", "/", "supervisor")
+        self.take("board-sw", "/", "supervisor", locale="sw")
+        self.room(scene)
         self.take("log", "/calls-log/", "supervisor")
         self.take("log-none", "/calls-log/?number=999999", "supervisor")
-        self.take("call", f"/calls-log/{told.public_id}/", "supervisor")
+        self.take("log-bad", f"/calls-log/?{BAD}", "supervisor")
+        self.take("call", f"/calls-log/{with_everything(told).public_id}/", "supervisor")
         self.take("desk-held-off", "/agent/", "amina")
-        scene.put("amina", presence="break", since=1500, presence_reason="Lunch")
+        desk.on_break("Lunch", since=1500)
         self.take("desk-break", "/agent/", "amina")
+        desk.on_break("Lunch", since=46.5 * 60)
+        desk.missed(2)
+        desk.message("Line 2 is being repaired: please note the number of whoever is cut off.")
+        since = (timezone.now() - scene.seconds(900)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.take("desk-back", f"/agent/?since={since}", "amina")
+        desk.known_caller()
         with transaction.atomic():
             amina = scene.put("amina", "ringing", since=4)
             rings = scene.call("support", "offered", ago=38, customer="+254722418377")
             made = scene.offer(rings, amina, "ringing", ago=4)
+            later = timezone.now() + scene.seconds(3600)  # the web process sweeps, without a worker
+            type(made).objects.filter(pk=made.pk).update(ring_until=later, check_at=later)
         self.take("desk-ringing", "/agent/", "amina")
         self.take("call-live", f"/calls-log/{rings.public_id}/", "supervisor")
         now = timezone.now()
@@ -119,8 +145,12 @@ class Camera:
             type(rings).objects.filter(pk=rings.pk).update(
                 state="connected", agent=amina, connected_at=now
             )
-            type(made).objects.filter(pk=made.pk).update(state="joined", joined_at=now)
+            type(made).objects.filter(pk=made.pk).update(
+                state="joined", joined_at=now, check_at=None
+            )
+        desk.write(made, "Wants to add two crates to the order of this morning.")
         self.take("desk-on-call", "/agent/", "amina")
+        self.take("desk-sw", "/agent/", "amina", locale="sw")
         until = timezone.now() + scene.seconds(900)
         with transaction.atomic():
             scene.put("amina", "wrap_up", since=4, wrap_up_until=until)
@@ -131,6 +161,24 @@ class Camera:
                 state="ended", ended_at=now + scene.seconds(1)
             )
         self.take("desk-wrap-up", "/agent/", "amina")
+        from queues.models import Queue
+
+        Queue.objects.update(disposition_required=True)
+        self.take("desk-required", "/agent/", "amina", press="[data-testid=done]")
+        self.take("desk-calls", "/agent/calls/", "amina")
+
+    def room(self, scene: Any) -> None:
+        """The board with somebody who needs help, its menus, and the screens on walls."""
+        token = scene.needing_help()
+        self.take("room", "/", "supervisor")
+        self.take("room-agent", "/", "supervisor", press="[data-agent=david] .dots")
+        self.take("room-talk", "/", "supervisor", press="[data-status=connected] .dots")
+        self.take("room-waiting", "/", "supervisor", press="[data-status=waiting] .dots")
+        self.take("room-queue", "/", "supervisor", press="[data-queue=billing] .dots")
+        self.take("room-write", "/", "supervisor", press="[data-testid=write]")
+        self.take("wall-links", "/wall-links/", "supervisor")
+        self.take("wall", f"/wall/{token}/", "", sizes=WALLS)
+        self.take("wall-ended", "/wall/none/", "", sizes=WALLS)
 
     def sign_in(self, name: str) -> None:
         context = self.browser.new_context()
@@ -143,12 +191,13 @@ class Camera:
         self.cookies[name] = context.storage_state()
         context.close()
 
-    def take(self, name: str, address: str, who: str, *, path: str = "") -> None:
-        if self.only and self.only not in name:
+    def take(self, name: str, address: str, who: str, *, path: str = "", press: str = "",
+             sizes: dict[str, tuple[int, int]] = WIDTHS, locale: str = "en") -> None:  # fmt: skip
+        if self.only and not any(part in name for part in self.only.split(",")):
             return
-        for width, (across, down) in WIDTHS.items():
+        for width, (across, down) in sizes.items():
             for scheme in ("light", "dark"):
-                look: dict[str, Any] = {"color_scheme": scheme}
+                look: dict[str, Any] = {"color_scheme": scheme, "locale": locale}
                 context = self.browser.new_context(
                     viewport={"width": across, "height": down},
                     device_scale_factor=2 if across < 500 else 1,
@@ -160,8 +209,13 @@ class Camera:
                 page.on("pageerror", lambda error: self._say(name, str(error)))
                 page.goto(self.url + (path or address))
                 page.wait_for_timeout(250)
+                if press and page.is_visible(press):  # a phone has no list of keys
+                    page.click(press)
+                    page.wait_for_timeout(100)
                 _check(name, width, page)
-                page.screenshot(path=self.target / f"{name}-{width}-{scheme}.png", full_page=True)
+                page.screenshot(
+                    path=self.target / f"{name}-{width}-{scheme}.png", full_page=not press
+                )
                 context.close()
 
     def _say(self, name: str, text: str) -> None:

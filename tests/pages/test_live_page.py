@@ -161,7 +161,7 @@ def test_the_desk_acts_tells_and_signs_out(browser: Any, site: Site) -> None:
 
     # An action that does not get through is not swallowed.
     page.context.set_offline(True)
-    page.click("[data-testid=presence-break]")
+    page.click("[data-testid=presence-offline]")
     page.wait_for_selector("[data-testid=unsent]:visible")
     page.context.set_offline(False)
 

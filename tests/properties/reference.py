@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-RING, WRAP_UP, JOIN_PATIENCE, JOIN_GRACE, MET = 15, 10, 8, 3, 1
+RING, WRAP_UP, JOIN_PATIENCE, JOIN_GRACE, MET, NEVER_MET = 15, 10, 8, 3, 1, 5
 BUSY_HOLD_OFF, MISSED_HOLD_OFF, MISSED_MOST, STRIKES = 30, 10, 60, 3
 
 
@@ -141,6 +141,11 @@ class Floor:
         elif call.state == "offered":
             call.state, call.where = "abandoned", "ringing"
             self._free(call)
+        elif call.state in {"connected", "completed"} and at <= call.connected_at - NEVER_MET:
+            if call.state == "connected":
+                self._free(call)
+            call.where = "ringing" if call.rings_until - RING <= at else "queue"
+            call.state, call.talks = "abandoned", []
         elif call.state == "connected":
             self.talk_ends(call, at)
 

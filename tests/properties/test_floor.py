@@ -55,6 +55,7 @@ class House(RuleBasedStateMachine):
         self.legs: dict[str, dict[str, Any]] = {}  # the provider's records, by handle
         self.late: list[tuple[str, dict[str, Any]]] = []
         self.is_deaf = self.in_sweep = False
+        self.is_swept = True  # since the workers last went or came
         self.seen = 0  # the last decision that the model was told
         self.wrong: list[str] = []
         self._bells()
@@ -101,6 +102,8 @@ class House(RuleBasedStateMachine):
         for name, task in tasks.items():
             bell._answers[name] = lambda key, task=task: self._work(task, key)
         bell._answers["route"] = lambda: self._route()
+        # A phone is always hung up at once: until it is, its agent gets no call (test_whose_leg).
+        bell._answers["hang_up"] = lambda key: dialling.hang_up(UUID(key), at=self.time.now)
 
     def _work(self, task: Any, key: str) -> None:
         if self.in_sweep or not self.is_deaf:
@@ -289,6 +292,7 @@ class House(RuleBasedStateMachine):
     @rule(dead=st.booleans())
     def the_workers_die_or_come_back(self, dead: bool) -> None:
         self.is_deaf = dead
+        self.is_swept = False
 
     @rule(seconds=st.sampled_from([1, 2, 4, 9, 16, 31]))
     def time_passes(self, seconds: int) -> None:
@@ -304,7 +308,7 @@ class House(RuleBasedStateMachine):
         self.time.pass_(1)
         self.floor.now = self.time.seconds
         self.floor.falls_due()
-        self.in_sweep = True
+        self.in_sweep = self.is_swept = True
         sweeping.sweep(at=self.time.now)
         self.compare()
         self.in_sweep = False
@@ -326,7 +330,7 @@ class House(RuleBasedStateMachine):
         assert self.wrong == []
         assert self.man.bad == []
         assert broken() == []
-        if self.in_sweep or not self.is_deaf:
+        if self.in_sweep or (self.is_swept and not self.is_deaf):
             assert self.floor.could_be_matched() == []
         agents = models.Agent.objects.order_by("name")
         assert [self._of_row(row) for row in agents] == [self._of(a) for a in self.floor.agents]

@@ -42,6 +42,10 @@ class TestQueues:
             "greeting": "Connecting you to an agent.",
             "hold_message": "All agents are currently with other customers. Please hold.",
             "say_position": True, "agents": [],
+            "wrap_up_extension_seconds": 60, "disposition_required": False,
+            "service_level_target": 80, "heartbeat_seconds": None, "fetch_recordings": False,
+            "keep_recordings_days": 90, "closed_at": None,
+            "closed_message": "We are closed at the moment. Please call again later.",
         }  # fmt: skip
 
     def test_numbers_are_not_required_and_nought_seconds_of_wrap_up_are_allowed(self, supervisor):

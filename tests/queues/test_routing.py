@@ -331,7 +331,8 @@ class TestHoldOffs:
         assert agent.idle_since < T0
 
     def test_every_reason_of_the_model_has_a_time(self):
-        assert set(offers.HOLD_OFF_SECONDS) | {HoldOff.NO_ANSWER} == set(HoldOff)
+        timed = {HoldOff.NO_ANSWER, HoldOff.HANGING_UP}
+        assert set(offers.HOLD_OFF_SECONDS) | timed == set(HoldOff)
 
 
 class TestThreeStrikes:

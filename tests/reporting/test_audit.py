@@ -220,8 +220,8 @@ CORRUPTIONS = {
         ["agent amina: has 2 strikes, by the offers 0"],
     ),
     "hold-off": (
-        "UPDATE agents_agent SET hold_off_until = '2026-11-20 09:00Z', hold_off_reason = 'busy'",
-        ["agent amina: has the hold-off busy until 2026-11-20T09:00:00+00:00, by the offers none "
+        "UPDATE agents_agent SET hold_off_until = '2026-11-20 10:00Z', hold_off_reason = 'busy'",
+        ["agent amina: has the hold-off busy until 2026-11-20T10:00:00+00:00, by the offers none "
          "until none"],
     ),
     "a wrap-up that nobody ends": (

@@ -217,6 +217,22 @@ def test_the_wallet_the_numbers_and_the_figures_can_be_read():
     asyncio.run(play())
 
 
+def test_where_a_number_leads_can_be_set_by_the_method_that_the_switch_allows():
+    async def play():
+        async with on_stage({}) as stage:
+            (number,) = (await stage.get("/v1/numbers"))["numbers"]
+            path = f"/v1/numbers/{number['id']}/routing"
+            urls = {"voice_callback_url": "https://a.test/in", "events_url": "https://a.test/ev"}
+            stage.simulator.exchange.config.switches.routing_method = "PUT"
+            assert (await stage.request("PATCH", path, urls))[0] == 405
+            assert (await stage.request("PUT", path, urls))[0] == 200
+            (number,) = (await stage.get("/v1/numbers"))["numbers"]
+            assert {name: number[name] for name in urls} == urls
+            assert (await stage.request("PUT", "/v1/numbers/x/routing", urls))[0] == 404
+
+    asyncio.run(play())
+
+
 def test_a_label_used_twice_at_a_time_is_flagged():
     async def play():
         async with on_stage({}) as stage:

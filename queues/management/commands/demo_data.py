@@ -12,9 +12,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from agents import presence
-from agents.models import Agent, Presence
+from agents.models import Agent, BreakReason, Presence
 from callcenter.permissions import AGENTS, SUPERVISORS
-from queues.models import Member, Menu, MenuOption, Number, Queue
+from queues.models import Disposition, Member, Menu, MenuOption, Number, Queue
 from queues.roles import set_up_roles
 
 PASSWORD = "demo"  # noqa: S105 - on loopback only, and printed on the console
@@ -23,7 +23,7 @@ QUEUES: list[dict[str, Any]] = [
     {
         "slug": "support", "name": "Support", "number": "+254200000101",
         "greeting": "Welcome to Baraka Clinic. Connecting you to an agent.",
-        "wrap_up_seconds": 15, "ring_timeout": 15,
+        "wrap_up_seconds": 15, "ring_timeout": 15, "fetch_recordings": True,
     },
     {
         "slug": "billing", "name": "Billing", "number": "+254200000102",
@@ -37,6 +37,32 @@ QUEUES: list[dict[str, Any]] = [
         "wrap_up_seconds": 10, "ring_timeout": 15, "say_position": False,
     },
 ]  # fmt: skip
+# Paid or not, and after how many minutes somebody should ask.
+BREAK_REASONS = [
+    ("Lunch", False, 45),
+    ("Short break", True, 15),
+    ("Training", True, None),
+    ("Meeting", True, None),
+]
+# By queue, "" for all: what a call can come to, with the entries of each group.
+DISPOSITIONS: dict[str, dict[str, list[str]]] = {
+    "": {
+        "Wrong number": [],
+        "Caller hung up": [],
+    },
+    "support": {
+        "Solved": ["On the phone", "Sent to a nurse", "Will call back"],
+        "Not solved": ["Passed on to the doctor", "Caller will call again"],
+    },
+    "billing": {
+        "Payment": ["Paid by M-Pesa", "Promised to pay", "Disputed"],
+        "Question": ["Invoice explained", "Insurance cover"],
+    },
+    "appointments": {
+        "Appointment": ["Booked", "Moved", "Cancelled"],
+        "Question": ["Opening hours", "Directions"],
+    },
+}
 AGENT_ROWS = [
     ("amina", "Amina Yusuf", "+254711000001", ["support", "billing"], False, Presence.OFFLINE),
     ("brian", "Brian Otieno", "+254711000002", ["support"], False, Presence.AVAILABLE),
@@ -64,6 +90,7 @@ class Command(BaseCommand):
         self._supervisor()
         queues = {row["slug"]: self._queue(dict(row)) for row in QUEUES}
         self._menu(queues)
+        self._desk(queues)
         for username, name, destination, slugs, confirm_key, wish in AGENT_ROWS:
             agent, is_new = self._agent(username, name, destination, confirm_key)
             for slug in slugs:
@@ -108,6 +135,22 @@ class Command(BaseCommand):
                     menu=menu, digit=str(digit), queue=queues[slug], label=queues[slug].name
                 )
         Number.objects.get_or_create(e164=MAIN_LINE, defaults={"menu": menu})
+
+    def _desk(self, queues: dict[str, Queue]) -> None:
+        """What agents choose from: reasons for a break, and dispositions."""
+        for position, (name, is_paid, minutes) in enumerate(BREAK_REASONS, start=1):
+            BreakReason.objects.get_or_create(
+                name=name,
+                defaults={"is_paid": is_paid, "limit_minutes": minutes, "position": position},
+            )
+        if Disposition.objects.exists():
+            return
+        for slug, groups in DISPOSITIONS.items():
+            queue, first = queues.get(slug), 1 if slug else 90  # those of every queue come last
+            for position, (label, entries) in enumerate(groups.items(), start=first):
+                top = Disposition.objects.create(queue=queue, label=label, position=position)
+                for place, entry in enumerate(entries, start=1):
+                    Disposition.objects.create(queue=queue, parent=top, label=entry, position=place)
 
     def _agent(
         self, username: str, name: str, destination: str, confirm_key: bool

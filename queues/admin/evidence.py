@@ -1,13 +1,11 @@
-"""Queues and menus are set up here; calls are evidence, live ones change by actions only."""
+"""Calls, webhooks and alerts are evidence: read here, and acted on by actions only."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
@@ -16,118 +14,19 @@ from callcenter.admin import ViewOnly, WithHistory
 from queues import alerts, calls, offers
 from queues.models import (
     Alert,
+    AlertMail,
     CallEvent,
     Leg,
-    Member,
-    Menu,
-    MenuOption,
-    Number,
     Offer,
     ProviderFact,
-    Queue,
     QueuedCall,
+    Recording,
+    RecordingAccess,
+    Supervision,
     WebhookEvent,
+    WrapUp,
 )
 from queues.scene import scene
-
-
-class NumberFormSet(BaseInlineFormSet):
-    """A number under a live call stays where it is."""
-
-    def clean(self) -> None:
-        super().clean()
-        for form in self.forms:
-            number = form.instance
-            touched = form.has_changed() or form.cleaned_data.get("DELETE", False)
-            was = form.initial.get("e164") if number.pk else None
-            if was and touched and _is_live_on(was):
-                raise ValidationError(f"A live call came in on {was}; change it afterwards.")
-
-
-def _is_live_on(line: str) -> bool:
-    return QueuedCall.objects.filter(line=line, state__in=QueuedCall.OPEN).exists()
-
-
-class NumberInline(TabularInline):
-    model = Number
-    formset = NumberFormSet
-    extra = 0
-    fields = ["e164"]
-
-
-class QueueNumberInline(NumberInline):
-    fk_name = "queue"
-
-
-class MenuNumberInline(NumberInline):
-    fk_name = "menu"
-
-
-class MemberInline(TabularInline):
-    model = Member
-    extra = 0
-    fields = ["agent", "position"]
-    autocomplete_fields = ["agent"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
-        return Member.objects.select_related("agent", "queue")
-
-
-@admin.register(Queue)
-class QueueAdmin(WithHistory, ModelAdmin):
-    list_display = ["name", "slug", "lines", "strategy", "service_level_seconds", "when_empty"]
-    search_fields = ["name", "slug", "numbers__e164"]
-    prepopulated_fields = {"slug": ["name"]}
-    inlines = [QueueNumberInline, MemberInline]
-    history_parts = [(Member, "queue"), (Number, "queue")]
-    fieldsets = [
-        (None, {"fields": ["name", "slug", "language"]}),
-        (
-            "Who is served, and by whom",
-            {"fields": ["priority", "strategy", "direct_dial", "ring_timeout", "wrap_up_seconds"]},
-        ),
-        (
-            "What callers hear",
-            {"fields": ["greeting", "hold_message", "say_position"]},
-        ),
-        (
-            "When it takes long",
-            {"fields": ["when_empty", "max_wait_seconds"]},
-        ),
-        (
-            "Figures",
-            {"fields": ["service_level_seconds", "short_abandon_seconds"]},
-        ),
-    ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Queue]:
-        return Queue.objects.filter(retired_at=None).prefetch_related("numbers")
-
-    @admin.display(description="Numbers")
-    def lines(self, queue: Queue) -> str:
-        return ", ".join(number.e164 for number in queue.numbers.all()) or "none"
-
-    def has_delete_permission(self, request: HttpRequest, obj: Queue | None = None) -> bool:
-        """A queue that has had calls is removed through the API, which keeps the figures."""
-        if obj is not None and obj.calls.exists():
-            return False
-        return bool(super().has_delete_permission(request, obj))
-
-
-class OptionInline(TabularInline):
-    model = MenuOption
-    fk_name = "menu"
-    extra = 1
-    fields = ["digit", "label", "queue", "submenu"]
-
-
-@admin.register(Menu)
-class MenuAdmin(WithHistory, ModelAdmin):
-    list_display = ["name", "slug", "tries", "timeout", "on_failure"]
-    search_fields = ["name", "slug", "numbers__e164"]
-    prepopulated_fields = {"slug": ["name"]}
-    inlines = [MenuNumberInline, OptionInline]
-    history_parts = [(MenuOption, "menu"), (Number, "menu")]
 
 
 class EventInline(ViewOnly, TabularInline):
@@ -219,3 +118,55 @@ class ProviderFactAdmin(WithHistory, ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class AccessInline(ViewOnly, TabularInline):
+    model = RecordingAccess
+    extra = 0
+    fields = ["user", "at", "how"]
+    verbose_name_plural = "Who has listened, newest first"
+
+
+@admin.register(Recording)
+class RecordingAdmin(ViewOnly, ModelAdmin):
+    """Evidence: what was fetched of which call, and who has listened."""
+
+    list_display = ["created_at", "call", "state", "duration_seconds", "remove_at", "error"]
+    list_filter = ["state"]
+    list_select_related = ["call"]
+    search_fields = ["call__public_id", "call__customer"]
+    exclude = ["path"]
+    show_full_result_count = False
+    inlines = [AccessInline]
+
+
+@admin.register(Supervision)
+class SupervisionAdmin(ViewOnly, ModelAdmin):
+    """Evidence: who listened in on which call, how, and from when to when."""
+
+    list_display = ["created_at", "supervisor", "call", "mode", "state", "ended_at", "error"]
+    list_filter = ["mode", "state"]
+    list_select_related = ["supervisor", "call"]
+    search_fields = ["supervisor__username", "call__public_id"]
+    show_full_result_count = False
+
+
+@admin.register(WrapUp)
+class WrapUpAdmin(ViewOnly, ModelAdmin):
+    """Evidence: what agents wrote about conversations."""
+
+    list_display = ["updated_at", "offer", "disposition", "updated_by"]
+    list_filter = ["disposition"]
+    list_select_related = ["offer__call", "offer__agent", "disposition__parent", "updated_by"]
+    search_fields = ["notes", "offer__call__public_id", "offer__agent__name"]
+    show_full_result_count = False
+
+
+@admin.register(AlertMail)
+class AlertMailAdmin(ViewOnly, ModelAdmin):
+    """Evidence: which e-mail went out about which alert."""
+
+    list_display = ["created_at", "address", "alert", "sent_at", "attempts", "error"]
+    list_filter = [("sent_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["alert"]
+    search_fields = ["address", "alert__text"]

@@ -1,0 +1,1 @@
+"""The agent's pages: the desk, and the agent's own calls."""

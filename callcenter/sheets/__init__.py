@@ -1,0 +1,1 @@
+"""Agents and contacts as spreadsheets: CSV and XLSX, in and out, by the admin's pages."""
