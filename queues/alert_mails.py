@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db.models import F
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from callcenter import masking
@@ -66,6 +66,11 @@ def send(mail_pk: int, *, at: datetime) -> None:
 
 def message(alert: Alert, address: str) -> EmailMessage:
     """Return the mail about an alert: plain text, no whole phone number, a link to the board."""
+    with translation.override(settings.LANGUAGE_CODE):  # that of the alerts themselves
+        return _message(alert, address)
+
+
+def _message(alert: Alert, address: str) -> EmailMessage:
     text = masking.mask(" ".join(alert.text.split()))
     began = timezone.localtime(alert.first_at, timezone.get_default_timezone()).strftime(
         "%Y-%m-%d %H:%M:%S %Z"

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import responses
+from django.conf import settings
+from django.utils import timezone, translation
 
 from callcenter import bell
 from queues import clock, provider
@@ -58,6 +60,13 @@ def bells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     for name in ("board", "desk"):
         monkeypatch.setitem(bell._answers, name, lambda *args: None)
     yield heard
+
+
+@pytest.fixture(autouse=True)
+def site_language() -> None:
+    """No test inherits the language or time zone of a page that another has asked for."""
+    translation.activate(settings.LANGUAGE_CODE)
+    timezone.deactivate()
 
 
 @pytest.fixture(autouse=True)

@@ -131,7 +131,7 @@ def blow(centre: Centre, weather: Weather, seed: int, **size: int) -> None:
     storm.rage(*weather.faults, **weather.switches)
 
 
-@pytest.mark.parametrize("name", list(MIXED)[:3:2])
+@pytest.mark.parametrize("name", list(MIXED)[2:3])
 def test_nobody_is_lost_when(centre: Centre, name: str):
     blow(centre, MIXED[name], 11 + list(MIXED).index(name))
 

@@ -25,6 +25,7 @@ def test_worker_and_beat_are_killed(own_centre: Centre):
     _endure(own_centre, 5, killing("worker"), killing("beat"))
 
 
+@pytest.mark.long
 def test_redis_is_killed_and_comes_back_empty(own_centre: Centre):
     _endure(own_centre, 7, _lose_redis, _lose_redis)
 
@@ -65,6 +66,7 @@ def test_without_a_database_callers_are_kept_and_served_when_it_is_back(own_cent
     centre.over(*callers, seconds=30, legs=False)
 
 
+@pytest.mark.long
 def test_without_redis_worker_and_beat_an_agent_who_becomes_free_is_rung(own_centre: Centre):
     """The web processes stand in: placing, hanging up, and what the sweep finds."""
     centre = own_centre

@@ -125,10 +125,10 @@ def test_a_page_keeps_fresh_keeps_focus_and_owns_up(browser: Any, site: Site) ->
     assert page.evaluate("document.activeElement.id") == link[1:]
 
     # A clock runs between two fetches, and the wait turns late by itself.
-    card = page.locator("[data-queue=support]")
+    card = page.locator("[data-testid=queue][data-queue=support]")
     assert card.get_attribute("data-late") is None
-    page.wait_for_selector("[data-queue=support][data-late]", timeout=12_000)
-    assert page.is_visible("[data-queue=support] [data-testid=late]")
+    page.wait_for_selector("[data-testid=queue][data-queue=support][data-late]", timeout=12_000)
+    assert page.is_visible("[data-testid=queue][data-queue=support] [data-testid=late]")
 
     # The server goes away: it says so, and from when the figures are.
     site.stop()
