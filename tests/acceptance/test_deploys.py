@@ -17,6 +17,7 @@ NEW_TOKEN, NEW_SECRET = "the-new-webhook-token-of-this-stack", "the-new-signing-
 NEW_KEY = "the-second-secret-key-of-this-stack-9876543210"
 
 
+@pytest.mark.long
 def test_a_reload_with_new_secrets_in_mid_call_loses_nobody(own_centre: Centre):
     """Web, worker and beat are all new afterwards; no voice webhook had an error meanwhile.
 
