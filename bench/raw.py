@@ -134,6 +134,13 @@ def make_database(url: str, raw_url: str) -> None:
             destination="'+25478' || lpad(n::text, 7, '0')", presence="'available'",
         )  # fmt: skip
         connection.execute(
+            "INSERT INTO agents_presenceperiod"
+            " (agent_id, presence, reason, started_at, cause)"
+            " SELECT id, presence, presence_reason, presence_since, 'bench'"
+            " FROM agents_agent WHERE id >= %s",
+            (agent,),
+        )
+        connection.execute(
             "INSERT INTO queues_member (queue_id, agent_id, position)"
             " SELECT %s::bigint + n / %s, %s::bigint + n, 0 FROM generate_series(0, %s - 1) n",
             (queue, per_queue, agent, COPIES),
