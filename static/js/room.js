@@ -7,6 +7,9 @@ const unsent = document.getElementById("unsent");
 const SHOWN = 8000, SHOWN_REFUSED = 15000; // ms
 let row = {}, opener = ""; // what the open menu is about: its row's data, and its button's id
 
+// What is pressed among the further alerts closes them: an open popover is not fetched again.
+view.addEventListener("click", ({ target }) => target.closest("#more-alerts button")?.closest("[popover]").hidePopover());
+
 // --- Menus ---------------------------------------------------------------------------------------
 function option(value, text) {
   return new Option(text, value);
