@@ -177,19 +177,29 @@ def _require(scene: Scene) -> tuple[Offer, Agent]:
     return scene.offer, scene.agent
 
 
+# In one statement: a leg that is being placed at this moment is waited for, and seen as sent.
+_HANG_UP = """
+UPDATE queues_leg SET hang_up_at = %s
+WHERE offer_id = %s AND ended_at IS NULL AND hang_up_at IS NULL
+RETURNING id, is_placed_by_us AND sent_at IS NOT NULL
+"""
+
+
 def hang_up_agent(scene: Scene, offer: Offer, *, after: timedelta = timedelta()) -> bool:
     """Hang up the agent's leg of an offer that is over, if it is live or still to be placed.
 
     Returns whether the phone may ring now.
     """
-    live = Leg.objects.filter(offer=offer, ended_at=None, hang_up_at=None)
     if after:
+        live = Leg.objects.filter(offer=offer, ended_at=None, hang_up_at=None)
         scene.together.update_all("agent's leg", live, hang_up_at=scene.at + after)
         return False
-    legs = list(live)
-    for leg in legs:
-        hang_up(leg, scene.at)
-    return any(leg.is_placed_by_us and leg.sent_at is not None for leg in legs)
+    with connection.cursor() as cursor:
+        cursor.execute(_HANG_UP, [scene.at, offer.pk])
+        legs = cursor.fetchall()
+    for pk, _ in legs:
+        bell.ring("hang_up", str(pk))
+    return any(is_sent for _, is_sent in legs)
 
 
 def hang_up(leg: Leg, at: datetime) -> None:

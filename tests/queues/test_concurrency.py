@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import requests
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from agents import presence
@@ -265,6 +265,34 @@ class TestPlacing:
         assert len(set(keys)) == 1  # a replay for the provider
         leg = agent_leg()
         assert (leg.state, leg.provider_id, the_offer().state) == ("ringing", "c-1", "ringing")
+
+
+def _waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return cursor.fetchone()[0]
+
+
+def test_a_leg_that_is_sent_as_its_caller_leaves_keeps_the_agent_until_it_is_down(no_routing):
+    agent = make_agent(make_queue(ring_timeout=25))
+    call = make_waiting(Queue.objects.get())
+    match(T0)
+
+    def leave():
+        with scene(call.pk, at=after(1), source="test") as opened:
+            calls.customer_ended(opened, outcome=Outcome.COMPLETED, ended_at=after(1))
+        connection.close()
+
+    leaving = threading.Thread(target=leave)
+    with transaction.atomic():
+        Leg.objects.filter(role="agent").update(sent_at=after(1))
+        leaving.start()
+        for _ in range(200):
+            if _waits_for_a_lock():
+                break
+            time.sleep(0.05)
+    leaving.join(20)
+    assert Agent.objects.get(pk=agent.pk).hold_off_reason == "hanging_up"
 
 
 class TestSweeping:
