@@ -69,17 +69,17 @@ def save(plans: Sequence[Plan], path: Path) -> None:
 
 
 def _request(exchange: Exchange, began: float) -> Request:
-    steps = [_step(step, exchange.at) for step in exchange.steps]
+    steps = [_step(step, began) for step in exchange.steps]
     return Request(exchange.label, exchange.voice, exchange.at - began, steps)
 
 
-def _step(step: Step, at: float) -> tuple[str, str, Any]:
+def _step(step: Step, began: float) -> tuple[str, str, Any]:
     if step.kind != "sql":
         return (step.kind, "", None)
     sql, params = step.sql, step.params
     if isinstance(params, dict):
-        return ("sql", sql, {name: _place(value, at) for name, value in params.items()})
-    places = [_place(value, at) for value in params or ()]
+        return ("sql", sql, {name: _place(value, began) for name, value in params.items()})
+    places = [_place(value, began) for value in params or ()]
     if "INSERT INTO queues_webhookevent" in sql:
         places[1] = ("key", params[1])
     if _CLAIM.search(sql):  # the agent of this copy, instead of whoever is idle longest
@@ -89,14 +89,17 @@ def _step(step: Step, at: float) -> tuple[str, str, Any]:
     return ("sql", sql, places)
 
 
-def _place(value: Any, at: float) -> tuple[str, Any]:
-    """Say what stands in a place: something fresh for each copy, or the value itself."""
+def _place(value: Any, began: float) -> tuple[str, Any]:
+    """Say what stands in a place: something fresh for each copy, or the value itself.
+
+    A time counts from the call's beginning, so what two requests say is the same instant stays so.
+    """
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, UUID):
         return ("uuid", value.bytes)
     if isinstance(value, datetime):
-        return ("time", value.timestamp() - at)
+        return ("time", value.timestamp() - began)
     if isinstance(value, str) and _HANDLE.fullmatch(value):
         return ("handle", value)
     if isinstance(value, str) and _UUID.fullmatch(value):
@@ -106,7 +109,7 @@ def _place(value: Any, at: float) -> tuple[str, Any]:
     if isinstance(value, int) and value >= centre.QUEUE_KEYS:
         return ("queue", 0)
     if isinstance(value, list | tuple):
-        return ("list", [_place(one, at) for one in value])
+        return ("list", [_place(one, began) for one in value])
     if type(value).__name__ in {"Jsonb", "Json"}:
         return ("json", json.loads(json.dumps(value.obj, default=str)))
     return ("is", value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -61,7 +60,7 @@ class Copy:
         agent = number * 41 % COPIES  # neighbours in time are in different queues
         self._agent = centre.AGENT_KEYS + 50_000 + agent
         self._queue = centre.QUEUE_KEYS + 100 + agent // centre.AGENTS_PER_QUEUE
-        self._now = datetime.fromtimestamp(time.time(), UTC)
+        self._began = datetime.fromtimestamp(born / 1000, UTC)
 
     def fill(self, places: Any) -> Any:
         """Return the parameters of one statement."""
@@ -75,7 +74,7 @@ class Copy:
             case "is":
                 return value
             case "time":
-                return self._now + timedelta(seconds=value)
+                return self._began + timedelta(seconds=value)
             case "uuid":
                 return self._uuid(value)
             case "uuid text":

@@ -1,12 +1,13 @@
 """Every page against the rules of WCAG 2.2 AA that a machine can check; and what a page weighs.
 
-axe-core looks at each page in light and dark, on a phone and at a desk. Each page is opened once;
-scheme and width are changed in place, as people do.
+axe-core looks at each page in light and dark, on a phone and at a desk; a picture of each, and of
+the width between, stays in var/shots/tests/.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from queues.models import QueuedCall
 from queues.roles import set_up_roles
 from tests.pages import made_up, made_up_desk
 from tests.pages.made_up_call import with_everything
-from tests.pages.test_live_page import Site, browser, pytestmark, site  # noqa: F401 - fixtures
+from tests.pages.test_live_page import ROOT, Site, browser, pytestmark, site  # noqa: F401 - fixtures
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+PICTURES = ROOT / "var" / "shots" / "tests"  # kept for looking at
 RUN = "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})"
 TOLD = "{id}: {help}: {where}"
 BUDGET = 100 * 1024  # bytes of script and style of one page, as they are transferred
@@ -36,7 +38,7 @@ new PerformanceObserver((list) => {
     for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted.push(
         [one.value, ...one.sources.map(({ node, previousRect: was, currentRect: is }) => [
             node?.id || node?.className || node?.parentElement?.id,
-            `${was.x},${was.y} ${was.width}x${was.height}`, `${is.x},${is.y} ${is.width}x${is.height}`])]);
+            ...[was, is].map(({ x, y, width, height }) => `${x},${y} ${width}x${height}`)])]);
 }).observe({type: "layout-shift", buffered: true});
 """
 
@@ -112,6 +114,11 @@ def violations(page: Any, rules: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
+def _name(*parts: object) -> str:
+    words = "-".join(str(part) for part in parts if part)
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:90] + ".png"
+
+
 def test_no_page_breaks_a_rule_of_wcag(
     visit: Callable[[str], Any],
     site: Site,  # noqa: F811
@@ -120,13 +127,14 @@ def test_no_page_breaks_a_rule_of_wcag(
     broken: dict[str, list[str]] = {}
     for who, address, press in pages(*story):
         page = visit(who)
-        for width, height in ((1440, 900), (360, 760)):
+        for width, height in ((1440, 900), (768, 1024), (360, 760)):
             page.set_viewport_size({"width": width, "height": height})
             open_at(page, site.url + address, press)
             page.add_script_tag(path=str(AXE))
             for scheme, rules in (("light", TAGS), ("dark", ["color-contrast"])):
                 page.emulate_media(color_scheme=scheme)
-                if found := violations(page, rules):
+                page.screenshot(path=PICTURES / _name(who, address, press, width, scheme))
+                if width != 768 and (found := violations(page, rules)):
                     broken[f"{address} {press} {width} {scheme}"] = found
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 0 and "/wall/" not in address:

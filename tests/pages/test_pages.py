@@ -296,6 +296,12 @@ def test_the_page_of_our_own_mistake_needs_no_database(
     assert "Try again To the start" in words
 
 
+def test_a_request_for_another_host_gets_a_page_too(client: Client) -> None:
+    answer = client.get("/login/", headers={"host": "elsewhere.example"})
+    assert answer.status_code == 400
+    assert "That could not be read" in clean(answer.content.decode())
+
+
 def test_navigation_is_by_role(amina: Client, supervisor: Client) -> None:
     html = get(supervisor, "/")
     for address in ("/calls-log/", "/admin/", "/api/docs/", "/password/"):
