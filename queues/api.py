@@ -230,12 +230,9 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, WritesWrapUp
             queue = Queue.objects.filter(slug=slug, retired_at=None).first()
             if queue is None:
                 raise exceptions.ValidationError({"queue": ["No such queue."]})
-        try:
-            call = outbound.click_to_call(
-                agent.pk, asked.validated_data["to"], queue=queue, at=timezone.now()
-            )
-        except outbound.NotFree as error:
-            raise InUse(str(error)) from error
+        call = outbound.click_to_call(
+            agent.pk, asked.validated_data["to"], queue=queue, at=timezone.now()
+        )
         shown = self.get_serializer(QueuedCall.objects.get(pk=call.pk)).data
         return Response(shown, status=status.HTTP_201_CREATED)
 
@@ -266,6 +263,4 @@ class ConnectAgent(APIView):
             )
         except outbound.NotKnown as error:
             raise exceptions.NotFound(str(error)) from error
-        except outbound.NotFree as error:
-            raise InUse(str(error)) from error
         return Response({"ok": True})

@@ -133,9 +133,9 @@ def pull(call_id: str, agent_pk: int, *, at: datetime, actor: Any) -> None:
     _still_in_line(QueuedCall.objects.get(pk=call_pk))
     try:
         outbound.pull(call_pk, agent.pk, at=at, source=SOURCE, by=_name(actor))
-    except outbound.NotFree as error:
+    except Refused:
         _still_in_line(QueuedCall.objects.get(pk=call_pk))
-        raise Refused(str(error)) from error
+        raise
     except Contended as error:
         raise Refused(_changing_hands()) from error
 

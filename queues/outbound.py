@@ -10,16 +10,13 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from agents.models import Agent, Engagement, Presence
+from agents.refusals import Refused
 from callcenter import bell
 from callcenter.ids import new_id
 from callcenter.sautikit import phone
 from queues import arrivals, offers, provider, routing
 from queues.models import Leg, Offer, Queue, QueuedCall
 from queues.scene import Scene, scene
-
-
-class NotFree(Exception):
-    """The agent, or the call, is not free for this; the message says why."""
 
 
 class NotKnown(Exception):
@@ -30,17 +27,17 @@ class NotKnown(Exception):
 def click_to_call(
     agent_pk: int, to: str, *, queue: Queue | None, at: datetime, source: str = "api"
 ) -> QueuedCall:
-    """Reserve the agent, then ring the contact `to`; raise NotFree.
+    """Reserve the agent, then ring the contact `to`; raise Refused.
 
     The agent's own phone rings when the contact has answered.
     """
     agent = Agent.objects.select_for_update(of=("self",), no_key=True).get(pk=agent_pk)
     if agent.presence == Presence.OFFLINE:
-        raise NotFree(_("%(agent)s is offline.") % {"agent": agent.name})
+        raise Refused(_("%(agent)s is offline.") % {"agent": agent.name})
     if agent.engagement != Engagement.IDLE:
-        raise NotFree(_("%(agent)s is not free.") % {"agent": agent.name})
+        raise Refused(_("%(agent)s is not free.") % {"agent": agent.name})
     if why := provider.why_not_dialling(at):
-        raise NotFree(why)
+        raise Refused(why)
     pk = new_id()
     first = queue.numbers.first() if queue else None
     call = QueuedCall.objects.create(
@@ -70,7 +67,7 @@ def click_to_call(
 
 
 def connect_agent(call_id: str, destination: str, *, at: datetime) -> Offer:
-    """Offer a waiting call to the agent at `destination`; raise NotKnown or NotFree."""
+    """Offer a waiting call to the agent at `destination`; raise NotKnown or Refused."""
     call_pk = arrivals.public_id(call_id)
     if call_pk is None:
         raise NotKnown(f"There is no call {call_id[:64]}.")
@@ -82,7 +79,7 @@ def connect_agent(call_id: str, destination: str, *, at: datetime) -> Offer:
 
 
 def pull(call_pk: uuid.UUID, agent_pk: int, *, at: datetime, source: str, by: str = "") -> Offer:
-    """Offer a waiting call now to this free agent, whoever is ahead of it; raise NotFree.
+    """Offer a waiting call now to this free agent, whoever is ahead of it; raise Refused.
 
     Strategy and hold-off do not count, since a person has chosen; nor does whom it was kept for.
     """
@@ -94,18 +91,18 @@ def pull(call_pk: uuid.UUID, agent_pk: int, *, at: datetime, source: str, by: st
     with scene(call_pk, at=at, source=source, pick=pick) as opened:
         call, agent = opened.call, opened.picked
         if call.state != QueuedCall.State.WAITING or call.offerable_from is None:
-            raise NotFree(_("The call is not waiting."))
+            raise Refused(_("The call is not waiting."))
         if (
             agent is None
             or agent.engagement != Engagement.IDLE
             or agent.presence == Presence.OFFLINE
         ):
             name = agent.name if agent else _("The agent")
-            raise NotFree(_("%(agent)s is not free.") % {"agent": name})
+            raise Refused(_("%(agent)s is not free.") % {"agent": name})
         if agent.is_sip and routing.sip_to_is_refused():
-            raise NotFree(_("Sautikit refuses to call SIP addresses."))
+            raise Refused(_("Sautikit refuses to call SIP addresses."))
         if why := provider.why_not_dialling(at):
-            raise NotFree(why)
+            raise Refused(why)
         if call.wanted_agent_id:
             QueuedCall.objects.filter(pk=call.pk).update(wanted_agent=None)
         if by:

@@ -169,7 +169,7 @@ def call_somebody(request: HttpRequest) -> HttpResponse:
         return _answer(request, me, queue_error=_("You are not in this queue any more."), **again)
     try:
         outbound.click_to_call(me.pk, number, queue=queue, at=timezone.now(), source="desk")
-    except (outbound.NotFree, Refused) as why:
+    except Refused as why:
         return _answer(request, me, dial_error=str(why), **again)
     return _answer(request, me)
 

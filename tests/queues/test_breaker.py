@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from agents.models import Agent
+from agents.refusals import Refused
 from callcenter.sautikit import errors
 from queues import breaker, dialling, outbound, provider, reconcile, sweeping
 from queues.models import Alert, Breaker, Leg, Offer, QueuedCall
@@ -202,9 +203,9 @@ class TestOpen:
 
     def test_click_to_call_and_pulling_a_call_are_refused_at_once(self, queue, agent, opened):
         call = make_waiting(queue)
-        with pytest.raises(outbound.NotFree, match="provider is away"):
+        with pytest.raises(Refused, match="provider is away"):
             outbound.click_to_call(agent.pk, "+254733000001", queue=queue, at=after(1))
-        with pytest.raises(outbound.NotFree, match="provider is away"):
+        with pytest.raises(Refused, match="provider is away"):
             outbound.connect_agent(call.public_id, agent.destination, at=after(1))
         assert QueuedCall.objects.count() == 1
         assert not Offer.objects.exists()

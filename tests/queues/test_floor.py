@@ -436,7 +436,7 @@ class TestAClosedQueue:
 
 def test_connect_agent_still_says_what_it_said(queue):
     call, agent = make_waiting(queue), make_agent(queue, presence="offline")
-    with pytest.raises(outbound.NotFree, match="is not free"):
+    with pytest.raises(Refused, match="is not free"):
         outbound.connect_agent(call.public_id, agent.destination, at=T0)
     with pytest.raises(outbound.NotKnown, match="No agent"):
         outbound.connect_agent(call.public_id, "+254799999999", at=T0)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from agents import presence
 from agents.models import Agent
+from agents.refusals import Refused
 from callcenter import bell
 from callcenter.sautikit.callbacks import Outcome, Record
 from queues import adoption, calls, dialling, links, offers, outbound, reconcile, sweeping
@@ -274,7 +275,7 @@ class TestOneAgent:
             def pull(agent=agent, named=named):
                 try:
                     return outbound.connect_agent(named.public_id, agent.destination, at=T0)
-                except outbound.NotFree as why:
+                except Refused as why:
                     return str(why)
 
             at_once(lambda: match(T0), pull)
@@ -292,7 +293,7 @@ class TestOneAgent:
             def pull(call=call, named=named):
                 try:
                     return outbound.connect_agent(call.public_id, named.destination, at=T0)
-                except outbound.NotFree as why:
+                except Refused as why:
                     return str(why)
 
             at_once(lambda: match(T0), pull, lambda: match(T0))
@@ -306,7 +307,7 @@ class TestOneAgent:
             leg = Leg.objects.get(call=call, role="customer")
 
             def pull(call=call, agent=agent):
-                with pytest.raises(outbound.NotFree):
+                with pytest.raises(Refused):
                     outbound.connect_agent(call.public_id, agent.destination, at=T0)
 
             def leave(leg=leg):
@@ -322,7 +323,7 @@ class TestOneAgent:
             def click(agent=agent, n=n):
                 try:
                     return outbound.click_to_call(agent.pk, f"+25470000{n:04}", queue=None, at=T0)
-                except outbound.NotFree as why:
+                except Refused as why:
                     return str(why)
 
             at_once(click, click, lambda: match(T0))

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agents.models import Agent
+from agents.refusals import Refused
 from queues import alerts, dialling, outbound, provider, wallet
 from queues.models import Alert, Leg, ProviderFact, QueuedCall, WebhookEvent
 from queues.routing import match, why_waiting
@@ -72,7 +73,7 @@ class TestStopped:
         assert ("look_at_wallet",) in bells.rung
 
     def test_a_contact_is_not_dialled_either(self, refused, agent):
-        with pytest.raises(outbound.NotFree, match="wallet is empty"):
+        with pytest.raises(Refused, match="wallet is empty"):
             outbound.click_to_call(agent.pk, CONTACT, queue=None, at=after(1))
 
     def test_legs_that_were_planned_before_are_let_go_without_asking(self, queue, provider):
