@@ -39,7 +39,8 @@ def arrive(
         with transaction.atomic():
             queue = number.queue if number else None
             picked = routing.claim_for_arrival(queue, at) if queue and not ended else None
-            call = _new_call(callback, number, customer, started_at)
+            line = number.e164 if number else callback.dialled
+            call = _new_call(callback.handle, number, customer, line, started_at)
             with Scene(call, None, None, at, arrival.endpoint, picked) as opened:
                 opened.note("arrived", customer=phone.masked(customer))
                 document = _first_document(opened, callback, number)
@@ -75,21 +76,20 @@ def _number(callback: VoiceCallback, found: dict[str, Number]) -> tuple[Number |
 
 
 def _new_call(
-    callback: VoiceCallback, number: Number | None, customer: str, started_at: datetime
+    handle: str | None, number: Number | None, customer: str, line: str, arrived_at: datetime
 ) -> QueuedCall:
     pk = new_id()
-    handle = callback.handle or ""
     queue = number.queue if number else None
     return QueuedCall(
         pk=pk,
-        public_id=handle if _PUBLIC.fullmatch(handle) else str(pk),
+        public_id=handle if handle and _PUBLIC.fullmatch(handle) else str(pk),
         direction=QueuedCall.Direction.INBOUND,
         customer=customer or "anonymous",
-        line=number.e164 if number else callback.dialled,
+        line=line,
         queue=queue,
         menu=number.menu if number else None,
         priority=queue.priority if queue else 0,
-        arrived_at=started_at,
+        arrived_at=arrived_at,
     )
 
 
@@ -134,23 +134,12 @@ def adopt(record: Record, *, at: datetime) -> Leg | None:
     A live one may still ask us what to do, and is answered as if it had just come. Returns None
     where the number is not ours, or a webhook was quicker.
     """
-    number = Number.objects.select_related("queue").filter(e164=record.local).first()
+    number = Number.objects.select_related("queue", "menu").filter(e164=record.local).first()
     if number is None or not record.handles:
         return None
     arrived_at = min(record.started_at or at, at)
-    call = QueuedCall(
-        pk=new_id(),
-        direction=QueuedCall.Direction.INBOUND,
-        customer=record.remote or "anonymous",
-        line=number.e164,
-        queue=number.queue,
-        menu_id=number.menu_id,
-        priority=number.queue.priority if number.queue else 0,
-        arrived_at=arrived_at,
-        queued_at=arrived_at if number.queue else None,
-    )
-    handle = record.session_id or ""
-    call.public_id = handle if _PUBLIC.fullmatch(handle) else str(call.pk)
+    call = _new_call(record.session_id, number, record.remote, number.e164, arrived_at)
+    call.queued_at = arrived_at if number.queue else None
     leg = Leg(
         call=call,
         role=Leg.Role.CUSTOMER,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -37,13 +36,10 @@ class LegQuerySet(models.QuerySet["Leg"]):
             return None
         return next(iter(self.raw(_KNOWN_BY, [known, known, our_label(label)])), None)
 
-    def by_handles(self, handles: Iterable[str], label: str = "") -> LegQuerySet:
-        """Legs known by any of these provider handles, or placed with `label`, our own key."""
+    def by_handles(self, handles: Iterable[str]) -> LegQuerySet:
+        """Legs known by any of these provider handles."""
         handles = list(handles)
-        known = Q(session_id__in=handles) | Q(provider_id__in=handles)
-        with suppress(ValueError):
-            known |= Q(pk=uuid.UUID(hex=label))
-        return self.filter(known)
+        return self.filter(Q(session_id__in=handles) | Q(provider_id__in=handles))
 
 
 class Leg(models.Model):
