@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from agents import breaks
-from agents.models import Agent, Presence, PresencePeriod
+from agents.models import Agent, HoldOff, Presence, PresencePeriod
 from callcenter import bell
 from callcenter.outbox import writing
 
@@ -18,9 +18,10 @@ def change(
     """Set an agent's presence and its history; return the agent.
 
     `actor` is the user who asked, None for a policy, which `cause` names. Becoming available ends
-    a hold-off and starts the idle time anew; a call in progress goes on whatever is asked. A break
-    whose reason is known (`breaks`) keeps whether it is paid and when it is over its limit, as set
-    up now. A clock that was set back never makes a period end before it starts.
+    a hold-off, but for that of a phone that is being hung up, and starts the idle time anew; a call
+    in progress goes on whatever is asked. A break whose reason is known (`breaks`) keeps whether it
+    is paid and when it is over its limit, as set up now. A clock that was set back never makes a
+    period end before it starts.
     """
     locked = Agent.objects.select_for_update(of=("self",), no_key=True)
     agent = locked.select_related("user").get(pk=agent_pk)
@@ -30,7 +31,9 @@ def change(
     current = PresencePeriod.objects.filter(agent=agent, ended_at=None)
     at = max(at, current.values_list("started_at", flat=True).first() or at)
     if presence == Presence.AVAILABLE:
-        agent.hold_off_until, agent.hold_off_reason, agent.strikes = None, "", 0
+        agent.strikes = 0
+        if agent.hold_off_reason != HoldOff.HANGING_UP:  # then the phone is not free yet
+            agent.hold_off_until, agent.hold_off_reason = None, ""
         if agent.presence != Presence.AVAILABLE:
             agent.idle_since = at
     agent.presence, agent.presence_reason, agent.presence_since = presence, reason, at

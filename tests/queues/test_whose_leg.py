@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import requests
 
+from agents import presence
 from agents.models import Agent
 from callcenter.sautikit.callbacks import Outcome
 from queues import adoption, calls, dialling, reconcile
@@ -139,6 +140,14 @@ class TestPhoneBeingHungUp:
         make_waiting(queue, arrived_at=after(5))
         assert match(after(14.9)) == 0
         assert match(after(15)) == 1
+
+    def test_becoming_available_does_not_make_the_phone_free(self, ringing, queue, agent):
+        presence.change(agent.pk, "break", at=after(5.1), cause="test")
+        presence.change(agent.pk, "available", at=after(5.2), cause="test")
+        make_waiting(queue, arrived_at=after(5))
+        assert match(after(5.3)) == 0
+        reconcile.observe(ringing, Outcome.CANCELED, at=after(5.4), source="events")
+        assert match(after(5.5)) == 1
 
     def test_the_audit_takes_it_for_what_it_is(self, ringing):
         assert [line for line in audit.Audit(at=after(6)).lines() if "hold-off" in line] == []
