@@ -121,7 +121,7 @@ MIXED = {
     # A leg whose answer is lost is found in the list, when that has it, and then hung up.
     "REST can not be relied on": Weather(REST, replace(PERHAPS_PLACED, too_long=9.0)),
     "everything goes wrong": Weather(
-        EVERYTHING, Tolerance(news=1.5, brief=1.1, settled=90), RETRIED
+        EVERYTHING, Tolerance(news=1.5, brief=1.1, settled=90, too_long=9.0), RETRIED
     ),
 }
 
