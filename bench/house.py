@@ -101,10 +101,13 @@ class House:
 
     # --- Starting ------------------------------------------------------------------------------
 
-    def start_servers(self) -> None:
-        """Start a fresh PostgreSQL, durable, and Redis; migrate; collect the static files."""
+    def start_servers(self, *, fresh: bool = True) -> None:
+        """Start PostgreSQL, durable, and Redis; migrate; collect the static files.
+
+        Not `fresh`: on the data that the last run has left behind.
+        """
         stack, directory = self._stack, self.place.directory
-        for name in ("postgres", "valkey"):
+        for name in ("postgres", "valkey") if fresh else ():
             shutil.rmtree(directory / name, ignore_errors=True)
         self._remember_commit_times()
         stack._for_manage = stack._run_settings()
@@ -208,4 +211,4 @@ def answers(url: str) -> bool:
         return False
 
 
-__all__ = ["CannotStart", "House", "answers", "get", "send"]
+__all__ = ["ROOT", "CannotStart", "House", "answers", "get", "send"]

@@ -34,6 +34,8 @@ SUBJECTS: list[tuple[Any, list[tuple[str, str, Any]]]] = [
         [
             ("queues.AlertRule", "notifications", _("Alert rules")),
             ("queues.AlertMail", "mail", _("Alert e-mails")),
+            ("reporting.ScheduledReport", "schedule_send", _("Reports by mail")),
+            ("reporting.ReportMail", "forward_to_inbox", _("Report mails")),
             ("reporting.WallLink", "tv", _("Wall screens")),
             ("outbox.Endpoint", "webhook", _("Webhook endpoints")),
             ("outbox.Message", "outgoing_mail", _("Webhook messages")),
@@ -51,6 +53,8 @@ SUBJECTS: list[tuple[Any, list[tuple[str, str, Any]]]] = [
             ("queues.WebhookEvent", "call_received", _("Webhooks received")),
             ("queues.Alert", "warning", _("Alerts")),
             ("queues.ProviderFact", "psychology", _("Learnt about Sautikit")),
+            ("reporting.Export", "table_view", _("Reports as files")),
+            ("reporting.Download", "download", _("Downloads of reports")),
             ("reporting.AuditRun", "fact_check", _("Nightly audits")),
         ],
     ),

@@ -9,7 +9,8 @@ from agents.api import AgentViewSet
 from agents.api_desk import BreakReasonViewSet, NoticeViewSet
 from queues.api import CallViewSet, ContactViewSet, MenuViewSet, QueueViewSet
 from queues.api_wrap_up import DispositionViewSet
-from reporting.api import LiveView, QueueReportView
+from reporting.api import AgentReportView, LiveView, QueueReportView
+from reporting.api_planning import PlanningView
 
 router = DefaultRouter()
 router.include_root_view = False
@@ -29,6 +30,8 @@ docs = SpectacularSwaggerSplitView.as_view(url_name="api-schema", http_method_na
 urlpatterns = [
     path("live/", LiveView.as_view(), name="api-live"),
     path("reports/queues/", QueueReportView.as_view(), name="api-report-queues"),
+    path("reports/agents/", AgentReportView.as_view(), name="api-report-agents"),
+    path("reports/planning/", PlanningView.as_view(), name="api-report-planning"),
     path("schema/", login_not_required(SpectacularAPIView.as_view()), name="api-schema"),
     path("docs/", docs, name="api-docs"),
     path("", include(router.urls)),

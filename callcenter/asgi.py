@@ -1,5 +1,5 @@
-"""One port for everything: `/events/` and recordings are asynchronous, all else runs in a fixed
-thread pool.
+"""One port for everything: `/events/`, recordings and reports as files are asynchronous, all else
+runs in a fixed thread pool.
 
 Django's own ASGI handler serves pages and webhooks two to four times slower than its WSGI one,
 and a WSGI thread per open event stream would run out of threads: so each gets its own handler.
@@ -44,6 +44,8 @@ async def application(scope: MutableMapping[str, Any], receive: Receive, send: S
 
 def _lasts(path: str) -> bool:
     """Whether an answer may take as long as somebody listens: no thread is to wait for that."""
+    if path.startswith("/reports/"):
+        return path.endswith(".csv") or path.removeprefix("/reports/files/") not in {path, ""}
     return path.startswith("/events/") or "/recordings/" in path
 
 

@@ -36,6 +36,27 @@ app.conf.beat_schedule = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    # Later changes of the records, what they and our books disagree about, and back-fills.
+    "find-differences": {
+        "task": "reporting.tasks.find_differences",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "look-again-hourly": {
+        "task": "reporting.tasks.look_again_hourly",
+        "schedule": ByTheWallClock(minute="20"),
+        "options": {"expires": 1800},
+    },
+    "look-again-nightly": {
+        "task": "reporting.tasks.look_again_nightly",
+        "schedule": ByTheWallClock(hour="2", minute="40"),
+        "options": {"expires": 3600},
+    },
+    "sweep-back-fills": {
+        "task": "reporting.tasks.sweep_back_fills",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "compare-live-calls": {
         "task": "queues.tasks.compare_live_calls",
         "schedule": 60.0,
@@ -54,11 +75,33 @@ app.conf.beat_schedule = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    # The interval tables of the reports: whoever reads one counts what is marked until then.
+    "freshen-figures": {
+        "task": "reporting.tasks.freshen_figures",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    # Files that somebody waits for, and mails of scheduled reports.
+    "watch-reports": {
+        "task": "reporting.tasks.watch_reports",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "tidy-reports": {
+        "task": "reporting.tasks.tidy_reports",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     # When nobody calls.
     "audit": {
         "task": "reporting.tasks.audit",
         "schedule": ByTheWallClock(hour="3", minute="30"),
         "options": {"expires": 3600},
+    },
+    "keep-no-longer": {
+        "task": "reporting.tasks.keep_no_longer",
+        "schedule": ByTheWallClock(minute="50"),
+        "options": {"expires": 1800},
     },
     "housekeeping": {
         "task": "queues.tasks.housekeeping",

@@ -339,3 +339,17 @@ for _name in (
 WEBHOOK_KEEP_DAYS = env.int("WEBHOOK_KEEP_DAYS", default=7)  # the bodies of what was posted to us
 if WEBHOOK_KEEP_DAYS < 1:
     raise ImproperlyConfigured("WEBHOOK_KEEP_DAYS is a number of days from 1.")
+
+# --- What is kept for how long (docs/operations.md); empty: for ever ------------------------------
+
+
+def _days(name: str) -> int | None:
+    days = env.str(name, default="").strip()
+    if days and not (days.isascii() and days.isdecimal() and 1 <= int(days) <= 36500):
+        raise ImproperlyConfigured(f"{name} is a number of days from 1, or empty: for ever.")
+    return int(days) if days else None
+
+
+KEEP_CALLS_DAYS = _days("KEEP_CALLS_DAYS")  # calls with all that belongs to them; agents' time
+KEEP_NUMBERS_DAYS = _days("KEEP_NUMBERS_DAYS")  # whose number it was; the call stays
+KEEP_NOTES_DAYS = _days("KEEP_NOTES_DAYS")  # what agents wrote about a conversation

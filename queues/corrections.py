@@ -91,19 +91,22 @@ def _idle(agent_pk: int) -> Agent | None:
 
 
 def to_busy(scene: Scene, offer: Offer) -> None:
-    """The provider's record shows that an agent taken for absent was busy: no strike, 30 s."""
+    """The provider's record shows that an agent taken for absent was busy.
+
+    For one who is still held off because of it: no strike, and 30 s.
+    """
     if offer.kind != Offer.Kind.DIRECT or offer.state != Offer.State.NO_ANSWER:
         return
-    agent = _idle(offer.agent_id)
-    if agent is None or agent.hold_off_reason != HoldOff.NO_ANSWER:
-        return
-    until = (offer.ended_at or scene.at) + timedelta(seconds=offers.HOLD_OFF_SECONDS[HoldOff.BUSY])
     Offer.objects.filter(pk=offer.pk).update(state=Offer.State.BUSY)
-    Agent.objects.filter(pk=agent.pk).update(
-        hold_off_until=until, hold_off_reason=HoldOff.BUSY, strikes=max(0, agent.strikes - 1)
-    )
+    agent = _idle(offer.agent_id)
+    if agent and agent.hold_off_reason == HoldOff.NO_ANSWER:
+        seconds = offers.HOLD_OFF_SECONDS[HoldOff.BUSY]
+        until = (offer.ended_at or scene.at) + timedelta(seconds=seconds)
+        Agent.objects.filter(pk=agent.pk).update(
+            hold_off_until=until, hold_off_reason=HoldOff.BUSY, strikes=max(0, agent.strikes - 1)
+        )
     scene.note(
-        "corrected", offer=offer, was=Offer.State.NO_ANSWER, agent=agent.name,
+        "corrected", offer=offer, was=Offer.State.NO_ANSWER, agent=offer.agent.name,
         became=Offer.State.BUSY,
     )  # fmt: skip
 

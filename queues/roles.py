@@ -7,12 +7,13 @@ from callcenter.permissions import AGENTS, SUPERVISORS
 # Model names; supervisors change set-up, and look at evidence.
 MANAGED = [
     "queue", "number", "member", "menu", "menuoption", "agent", "breakreason", "disposition",
-    "alertrule", "walllink", "contact",
+    "alertrule", "walllink", "contact", "scheduledreport",
 ]  # fmt: skip
 SEEN = [
     "queuedcall", "callevent", "offer", "leg", "webhookevent", "alert", "providerfact",
     "callrecord", "auditrun", "presenceperiod", "endpoint", "message", "delivery",
     "supervision", "recording", "recordingaccess", "alertmail", "wrapup", "notice",
+    "export", "download", "reportmail",
 ]  # fmt: skip
 
 OURS = ["agents", "queues", "reporting", "outbox"]

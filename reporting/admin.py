@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin
 
 from callcenter.admin import ViewOnly, WithHistory
 from reporting import wall_links
+from reporting.files import admin as files_admin  # noqa: F401 - registers itself
 from reporting.models import AuditRun, CallRecord, WallLink
 
 

@@ -18,9 +18,11 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
+from queues import provider
 from queues.models import CallEvent, Leg, Offer, QueuedCall, WebhookEvent
 from reporting import audit_agents, audit_figures
-from reporting.replay import Event, Story, replay
+from reporting.figures import upkeep
+from reporting.replay import TIMELINES_FROM, Event, Story, replay, untold
 
 BATCH = 500
 PATIENCE = timedelta(minutes=2)  # for what the sweep still has to bring to its end
@@ -55,6 +57,10 @@ class Audit:
             if self.call is None:
                 since, until = self.since or EVER[0], self.until or EVER[1]
                 yield from figures.lines(since, until)
+                yield from upkeep.compare(
+                    self.since or upkeep.first_quarter() or self.at,
+                    self.until or upkeep.end_of_all(self.at),
+                )
                 yield from audit_agents.lines(self.at, since=since)
                 yield from _webhooks(self.at, since, until)
 
@@ -69,6 +75,8 @@ class Audit:
         return calls
 
     def _calls(self, figures: audit_figures.Figures) -> Iterator[str]:
+        mark = provider.recall(TIMELINES_FROM)
+        timelines_from = datetime.fromisoformat(mark) if mark else EVER[0]
         for calls in _batches(self._chosen().defer("document").select_related("queue")):
             keys = [call.pk for call in calls]
             events = _by_call(
@@ -82,7 +90,10 @@ class Audit:
                 self.calls += 1
                 own = offers[call.pk]
                 told = [Event(*row[:4]) for row in events[call.pk]]
-                story = replay(told, {offer.pk: offer.agent_id for offer in own})
+                if told or call.arrived_at >= timelines_from:
+                    story = replay(told, {offer.pk: offer.agent_id for offer in own})
+                else:
+                    story = untold(call, own)
                 self.not_recountable += bool(story.unknown)
                 figures.count(call, story, own)
                 problems = [*_compare(call, story), *_offers(call, own, story)]

@@ -20,6 +20,9 @@ from agents.models import Agent
 from queues import arrivals, contacts
 from queues.models import CallEvent, Disposition, Offer, Queue, QueuedCall, Recording, WrapUp
 from reporting import typed, words
+from reporting.figures import asked as asking
+from reporting.figures import counts
+from reporting.figures.counts import COUNTS
 
 PAGE = 50
 MOST_COUNTED = 1000
@@ -27,7 +30,7 @@ PATIENCE_MS = 2500  # for one question to the database
 WITHOUT_DATES = timedelta(days=7)  # looked at where all calls take longer than that
 FIELDS = (
     "number", "queue", "agent", "status", "direction", "from", "to", "disposition", "wait",
-    "talk", "recorded", "corrected",
+    "talk", "recorded", "corrected", "figure",
 )  # fmt: skip
 OPEN, NO_DISPOSITION = "open", "none"  # beside the states, and beside the dispositions' keys
 RESERVED = {"voicemail", "callback", "overflowed", "closed_hours"}  # states of later features
@@ -93,11 +96,15 @@ def ask(
     """Read a query; dates are days of `zone`. What cannot be meant is left out, with a sentence."""
     asked = Asked({name: typed.printable(query.get(name, "")) for name in FIELDS})
     asked.oldest_first = query.get("order") == "oldest"
+    figure = _one_of(asked, "figure", [(key, str(one.label)) for key, one in COUNTS.items()])
     calls = QueuedCall.objects.all()
+    if figure:
+        calls = _counted(asked, figure, query, at=at, zone=zone)
     if asked.typed["number"]:
         calls, problem = typed.customers(calls, asked.typed["number"])
         _settle(asked, "number", asked.typed["number"], problem)
-    queue = _one_of(asked, "queue", [each[:2] for each in offered.queues])
+    known = [each[:2] for each in offered.queues]
+    queue = None if figure else _one_of(asked, "queue", known)
     agent = _one_of(asked, "agent", [each[:2] for each in offered.agents])
     states = [(state, str(word[0])) for state, word in words.CALL.items() if state not in RESERVED]
     status = _one_of(asked, "status", [*states, (OPEN, _("Going on now"))])
@@ -117,7 +124,35 @@ def ask(
         calls = _with_disposition(calls, disposition)
     calls = _lasting(asked, calls, at)
     calls = _marked(asked, calls)
-    return asked, _between(asked, calls, zone)
+    return asked, calls if figure else _between(asked, calls, zone)
+
+
+def _counted(
+    asked: Asked, figure: str, query: Mapping[str, str], *, at: datetime, zone: tzinfo
+) -> QuerySet[QueuedCall]:
+    """The calls behind a number of a report: they count where they entered the queue.
+
+    What is asked is read as the reports read it: times beside days, several queues, a time zone,
+    and today without any dates.
+    """
+    stretch = asking.read(query, at=at, zone=zone)
+    asked.problems |= {
+        name: told
+        for name, told in zip(stretch.wrong, stretch.notes, strict=True)
+        if name in ("from", "to", "queue")
+    }
+    ends: list[date | datetime] = list(stretch.days())
+    if not stretch.is_whole_days:
+        ends = [one.astimezone(stretch.zone) for one in (stretch.since, stretch.until)]
+    asked.meant |= {"from": ends[0].isoformat(), "to": ends[1].isoformat()}
+    if stretch.queues:
+        asked.meant["queue"] = ", ".join(queue.name for queue in stretch.queues)
+    if asked.typed["direction"] == QueuedCall.Direction.OUTBOUND:
+        return counts.calls(
+            figure, stretch.since, stretch.until, queues=stretch.queues,
+            direction=QueuedCall.Direction.OUTBOUND,
+        )  # fmt: skip
+    return counts.calls(figure, stretch.since, stretch.until, queues=stretch.queues)
 
 
 def _settle(asked: Asked, name: str, meant: str, problem: str) -> None:

@@ -118,7 +118,7 @@ def _seconds(span: timedelta | None) -> float | None:
     return round(span.total_seconds(), 3) if span is not None else None
 
 
-class _Quarter(Func):
+class Quarter(Func):
     """The start of the quarter of an hour."""
 
     template = "date_bin('15 minutes', %(expressions)s, TIMESTAMPTZ '2001-01-01 00:00+00')"
@@ -128,7 +128,7 @@ class _Quarter(Func):
 def _start(interval: str) -> Any:
     zone = timezone.get_default_timezone()
     return {
-        "15m": _Quarter(F("queued_at")),
+        "15m": Quarter(F("queued_at")),
         "hour": TruncHour("queued_at", tzinfo=zone),
         "day": TruncDay("queued_at", tzinfo=zone),
         "week": TruncWeek("queued_at", tzinfo=zone),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 
-from django.db import connection
-
 from queues import alerts
+from reporting.alone import alone
 from reporting.audit import Audit
 from reporting.models import AuditRun
 
@@ -24,7 +21,7 @@ _LOCK = 7_301_003  # any number that no other advisory lock has
 
 def run(*, at: datetime) -> AuditRun | None:
     """Recount everything; return what is kept of it, or None where another run has just done so."""
-    with _alone() as is_alone:
+    with alone(_LOCK) as is_alone:
         if not is_alone or AuditRun.objects.filter(started_at__gt=at - NOT_AGAIN).exists():
             return None
         audit, began = Audit(at=at), time.monotonic()
@@ -49,17 +46,3 @@ def run(*, at: datetime) -> AuditRun | None:
         )
         alerts.raise_alert("audit", "", text, at=at)
     return done
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    """Say whether this is the only audit that runs; the lock goes with the connection too."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
-        is_alone = bool(cursor.fetchone()[0])
-    try:
-        yield is_alone
-    finally:
-        if is_alone:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])

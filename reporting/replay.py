@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from queues.models import Offer, QueuedCall
 
 State = QueuedCall.State
+TIMELINES_FROM = "timelines_from"  # the fact from when on calls have a timeline, where not all do
 _CALL_ENDS = frozenset(map(str, QueuedCall.FINAL))
 _OFFER_END = {f"offer_{state}": str(state) for state in Offer.FINAL}
 
@@ -69,6 +70,24 @@ def replay(events: Iterable[Event], agents: Mapping[uuid.UUID, int]) -> Story:
         elif tell := _STEPS.get(event.kind):
             tell(story, event, agents)
     return story
+
+
+def untold(call: QueuedCall, offers: Iterable[Offer]) -> Story:
+    """The story of a call that never had a timeline: as its row has it, nothing told."""
+    return Story(
+        **{name: getattr(call, name) for name in (*_OF_THE_ROW, "connected_at", "ended_at")},
+        ends=int(call.is_final),
+        offers={
+            offer.pk: OfferTold(
+                offer.agent_id, offer.state if offer.is_final else None, offer.ended_at
+            )
+            for offer in offers
+        },
+        unknown={*_OF_THE_ROW, "connected_at", "ended_at"},
+    )
+
+
+_OF_THE_ROW = ("state", "abandoned_in", "agent_id", "queue_id", "queued_at")
 
 
 def _time(event: Event, name: str) -> datetime | None:

@@ -33,6 +33,7 @@ _NAMES = {
     "talk": gettext_lazy("Talked at least"),
     "recorded": gettext_lazy("With a recording"),
     "corrected": gettext_lazy("Recovered or corrected"),
+    "figure": gettext_lazy("Counted in a report as"),
 }
 _SWITCHES = {"recorded", "corrected"}
 _BESIDE = ("older", "newer")  # of the address: the call that a page is beside

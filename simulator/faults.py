@@ -16,6 +16,10 @@ the threads of the call centre run.
 | `rest_error` | `route`, `status`, and see below | a REST request is answered so |
 | `late_list`, `late_get` | `seconds` | a new leg is not in the list, or 404, for that long |
 | `list_twice`, `list_loop` | | the list has each row twice; its cursor leads back to its own page |
+| `list_endless` | | the list's last page has a cursor too, and so on for ever |
+| `list_bad_cursor` | | the list's cursor is an object |
+| `list_garbage` | | among the list's rows are things that are no records |
+| `list_nonsense` | | the list's rows tell impossible times and durations |
 
 A `rest_error` has a `Retry-After` if `retry_after` is given; with `after` the request takes effect
 all the same. Status 0 answers nothing, waits `seconds` and cuts the connection. `not_json` answers
@@ -53,6 +57,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "late_get": {"probability": 1.0, "seconds": 5.0},
     "list_twice": {"probability": 1.0},
     "list_loop": {"probability": 1.0},
+    "list_endless": {"probability": 1.0},
+    "list_bad_cursor": {"probability": 1.0},
+    "list_garbage": {"probability": 1.0},
+    "list_nonsense": {"probability": 1.0},
 }
 
 
@@ -156,7 +164,7 @@ class Faults:
         return sum((rule["seconds"] for rule, _ in self._hits(kind, subject)), start=0.0)
 
     def strikes(self, kind: str, subject: str = "") -> bool:
-        """Whether a fault without any measure happens: `astray`, `list_twice`, `list_loop`."""
+        """Whether a fault without any measure happens: `astray`, and those of the list."""
         return bool(self._hits(kind, subject))
 
 

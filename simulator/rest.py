@@ -23,6 +23,8 @@ REMEMBERED_KEYS = 50_000
 MAX_LABEL = 5000  # characters of client_request_id, contract 3.1
 SDK_NAMES = {"voice_callback_url", "client_request_id"}
 USE_CASE_NAMES = {"action_url", "webhook_url", "status_url", "clientRequestId"}
+GARBAGE: tuple[Any, ...] = (None, 7, "row", [], {}, {"id": None, "session_id": None, "status": {}})
+NONSENSE = {"duration_seconds": -4, "ended_at": "1970-01-01T00:00:00Z", "cost_minor": "lots"}
 OTHER_NAMES = {"from", "to", "caller_id"}
 
 
@@ -211,7 +213,8 @@ class Rest:
         limit = _integer(query.get("limit", "25"), "limit")
         if not 1 <= limit <= 100:
             raise _invalid("limit is 1 to 100")
-        before = _integer(query.get("cursor") or "0", "cursor")
+        asked = query.get("cursor") or "0"
+        before = _integer(asked.removeprefix("on-"), "cursor")
         since, until = _instant(query.get("from")), _instant(query.get("to"))
         statuses = {one.strip() for one in query.get("status", "").split(",") if one.strip()}
         now, wanted = time.time(), list[Leg]()
@@ -232,15 +235,26 @@ class Rest:
                 if len(wanted) > limit:
                     break
         page = wanted[:limit]
-        cursor = str(page[-1].sequence) if len(wanted) > limit else None
-        faults, ledger = self.exchange.faults, self.exchange.ledger
-        if faults.strikes("list_twice"):
-            ledger.fault(None, "list_twice")
+        cursor: Any = str(page[-1].sequence) if len(wanted) > limit else None
+        if self._strikes("list_twice"):
             page = [leg for leg in page for _ in range(2)]
-        if page and faults.strikes("list_loop"):
-            ledger.fault(None, "list_loop")
+        if page and self._strikes("list_loop"):
             cursor = str(page[0].sequence + 1)
-        return web.json_response({"data": [leg.record() for leg in page], "next_cursor": cursor})
+        if cursor is None and self._strikes("list_endless"):
+            cursor = f"on-{page[-1].sequence if page else before + 1}"
+        if page and self._strikes("list_bad_cursor"):
+            cursor = {"after": page[-1].sequence}
+        rows: list[Any] = [leg.record() for leg in page]
+        if page and self._strikes("list_nonsense"):
+            rows = [row | NONSENSE for row in rows]
+        if self._strikes("list_garbage"):
+            rows = [*GARBAGE, *rows]
+        return web.json_response({"data": rows, "next_cursor": cursor})
+
+    def _strikes(self, kind: str) -> bool:
+        if strikes := self.exchange.faults.strikes(kind):
+            self.exchange.ledger.fault(None, kind)
+        return strikes
 
     async def stats(self, request: web.Request) -> web.Response:
         """GET /v1/calls/stats (contract 3.5)."""

@@ -53,6 +53,8 @@ def bells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         "supervise",
         "mail",
         "fetch_recordings",
+        "export",
+        "report_mail",
     ):
         monkeypatch.setitem(
             bell._answers, name, lambda *args, name=name: heard.rung.append((name, *args))

@@ -1,5 +1,6 @@
 """Rows for tests, with defaults that no test has to know."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ from callcenter.permissions import SUPERVISORS
 from queues import offers
 from queues.models import Leg, Member, Menu, MenuOption, Number, Offer, Queue, QueuedCall, Recording
 from queues.scene import scene
+from reporting.models import Export, ScheduledReport
 
 T0 = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 _numbers = count(1)
@@ -116,3 +118,20 @@ def make_supervisor(username: str = "sarah") -> User:
     user = User.objects.create_user(username, password="a-good-password", is_staff=True)
     user.groups.add(Group.objects.get_or_create(name=SUPERVISORS)[0])
     return user
+
+
+def make_export(pk: uuid.UUID, storage: Path) -> Export:
+    """A report as a spreadsheet, and its file."""
+    storage.mkdir(parents=True, exist_ok=True)
+    (storage / "report.xlsx").write_bytes(b"PK")
+    return Export.objects.create(
+        pk=pk, report="queues", state="done", path="report.xlsx", size_bytes=2, created_at=T0,
+        ended_at=T0, remove_at=T0 + timedelta(days=7),
+    )  # fmt: skip
+
+
+def make_schedule(**values: object) -> ScheduledReport:
+    return ScheduledReport.objects.create(
+        **{"name": "Calls of the day", "report": "queues", "recipients": "boss@example.test",
+           "next_at": T0, **values}
+    )  # fmt: skip

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from agents.models import BreakReason, Notice
+from callcenter.ids import new_id
 from queues import alerts
 from queues.models import (
     Alert,
@@ -19,8 +22,8 @@ from queues.models import (
     WrapUp,
 )
 from reporting import wall_links
-from reporting.models import WallLink
-from tests.factories import T0, make_offered
+from reporting.models import Download, ReportMail, WallLink
+from tests.factories import T0, make_export, make_offered, make_schedule
 
 
 def make_row(label: str, queue: Queue) -> Any:
@@ -76,4 +79,10 @@ _MAKERS: dict[str, Any] = {
     "queues.WrapUp": _wrap_up,
     "queues.AlertMail": _mail,
     "reporting.WallLink": _wall_link,
+    "reporting.ScheduledReport": lambda queue: make_schedule(),
+    "reporting.ReportMail": lambda queue: ReportMail.objects.create(
+        schedule=make_schedule(), since=T0, until=T0, created_at=T0
+    ),
+    "reporting.Export": lambda queue: make_export(new_id(), Path(tempfile.mkdtemp())),
+    "reporting.Download": lambda queue: Download.objects.create(report="queues", how="csv", at=T0),
 }

@@ -49,6 +49,10 @@ TABLE = {
     "authtoken.TokenProxy": ("", SETUP),
     "agents.HistoricalToken": ("", SEEN),
     "reporting.AuditRun": (SEEN, SEEN),
+    "reporting.ScheduledReport": (SETUP, SETUP),
+    "reporting.ReportMail": (SEEN, SEEN),
+    "reporting.Export": (SEEN, SEEN),
+    "reporting.Download": (SEEN, SEEN),
     "reporting.WallLink": (SEEN, SEEN),
     # messages to the shop's own systems: set up by administrators, for they hold secrets
     "outbox.Endpoint": (SEEN, SETUP),

@@ -28,9 +28,11 @@ from reporting import wall_links
 from tests.factories import (
     T0,
     make_agent,
+    make_export,
     make_menu,
     make_queue,
     make_recording,
+    make_schedule,
     make_supervisor,
     make_waiting,
 )
@@ -58,9 +60,29 @@ TABLE: dict[str, dict[str, frozenset[str]]] = {
     "wall/<str:token>/": {"GET": ALL},  # who has the address; without a link's token, nobody
     "wall/<str:token>/now/": {"GET": ALL},
     "events/wall/<str:token>/": {"GET": ALL},
+    **{
+        f"reports/{page}": {"GET": STAFF}
+        for page in (
+            "", "service/", "waits/", "hours/", "agents/", "costs/", "definitions/", "books/"
+        )
+    },
     "calls-log/": {"GET": STAFF},
     "calls-log/<str:public_id>/": {"GET": STAFF},
     "calls-log/<str:public_id>/recordings/<uuid:pk>/": {"GET": STAFF},
+    "reports/planning/": {"GET": STAFF},
+    "reports/<slug:table>.csv": {"GET": STAFF},
+    "reports/files/": {"GET": STAFF, "POST": STAFF},
+    "reports/files/<uuid:pk>/": {"GET": STAFF},
+    "reports/schedules/": {"GET": STAFF},
+    "reports/schedules/<int:pk>/send/": {"POST": STAFF},
+    "reports/kept/": {"GET": STAFF},
+    "reports/erasures/": {
+        "GET": frozenset({"administrator"}), "POST": frozenset({"administrator"})
+    },
+    "reports/provider/": {"GET": STAFF},
+    "reports/provider/back-fill/": {"GET": STAFF, "POST": STAFF},
+    "reports/provider/back-fill/<int:pk>/stop/": {"POST": STAFF},
+    "reports/provider/differences/<int:pk>/settle/": {"POST": STAFF},
     "agent/": {"GET": AGENT},
     "agent/state/": {"GET": AGENT},
     "agent/presence/": {"POST": AGENT},
@@ -122,6 +144,8 @@ TABLE: dict[str, dict[str, frozenset[str]]] = {
     "api/queues/<slug>/close/": {"POST": STAFF},
     "api/queues/<slug>/open/": {"POST": STAFF},
     "api/reports/queues/": {"GET": STAFF},
+    "api/reports/agents/": {"GET": STAFF},
+    "api/reports/planning/": {"GET": STAFF},
     "api/schema/": {"GET": KNOWN},
     "api/docs/": {"GET": KNOWN},
     # the provider
@@ -173,12 +197,14 @@ def people(storage):
     alerts.raise_alert("wallet", "", "The wallet is empty.", at=T0)
     Contact.objects.create(number="+254700000111", name="Wanjiru")
     recording = make_recording(call, storage=storage)
+    make_export(recording.pk, storage.with_name("exports"))
+    make_schedule(pk=Alert.objects.get().pk)
     blanks = {
         "int:pk": str(Alert.objects.get().pk), "str:public_id": call.public_id,
         "uuid:offer": str(amina.offers.get().pk),
         "uuid:pk": str(recording.pk), "str:board": "board", "username": "amina",
         "pk": call.public_id, "number": "+254700000111",
-        "slug:slug": "support",
+        "slug:slug": "support", "slug:table": "queues",
         "str:token": wall_links.make("Reception", [], at=T0, user=None)[1],
     }  # fmt: skip
     users = {

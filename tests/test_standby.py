@@ -110,9 +110,9 @@ class TestDuty:
     def test_other_jobs_of_beat_come_after_their_interval(self, web, clock, monkeypatch):
         swept(monkeypatch)
         polled: list[float] = []
-        from reporting.tasks import records
+        from reporting.tasks import polling
 
-        monkeypatch.setattr(records, "poll", lambda *, at: polled.append(clock.now))
+        monkeypatch.setattr(polling, "poll", lambda *, at: polled.append(clock.now))
         clock.now += PATIENCE
         began = clock.now
         for _ in range(32):

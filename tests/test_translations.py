@@ -19,6 +19,7 @@ BLANK = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w+\}|</?\w+[^>]*>")
 NOT_OURS = {"admin", "outbox"}  # templates of the admin, which is in English where Django is
 PROPER = {  # the same in every language
     "_keys.html": {"Esc", "Ctrl", "Enter"}, "_now.html": {"Enter"},
+    "_plan.html": {"Erlang", "WAPE"}, "_take.html": {"CSV"}, "files.html": {"CSV"},
 }  # fmt: skip
 
 
@@ -47,7 +48,8 @@ def test_a_translation_has_the_blanks_of_its_source(catalogue: Catalog) -> None:
         *_one, source = forms(message.id)
         *_one, translated = forms(message.string)
         assert sorted(BLANK.findall(source)) == sorted(BLANK.findall(translated)), source
-        assert '"' not in translated  # it may stand in an attribute
+        if '"' not in source:  # it may stand in an attribute
+            assert '"' not in translated
 
 
 def test_what_is_compiled_is_what_is_written(catalogue: Catalog) -> None:

@@ -188,7 +188,9 @@ class Agent(models.Model):
 class PresencePeriod(models.Model):
     """A stretch of one presence: from when to when, who set it and why."""
 
-    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="presence_periods")
+    agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, related_name="presence_periods", db_index=False
+    )
     presence = models.CharField(max_length=9, choices=Presence.choices)
     reason = models.CharField(max_length=60, blank=True)
     started_at = models.DateTimeField()
@@ -219,6 +221,7 @@ class PresencePeriod(models.Model):
             ),
             models.CheckConstraint(condition=~Q(cause=""), name="presence_has_a_cause"),
         ]
+        indexes = [models.Index(fields=["agent", "started_at"], name="periods_by_agent")]
 
     def __str__(self) -> str:
         return f"{self.agent}: {self.presence}"

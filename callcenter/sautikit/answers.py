@@ -165,9 +165,26 @@ def rows(answer: object) -> list[Any] | None:
     return None
 
 
-def next_cursor(answer: object) -> str | None:
+_CURSOR = ("next_cursor", "nextCursor")
+LONGEST_CURSOR = 4096
+
+
+def next_cursor(answer: object) -> tuple[str | None, str]:
+    """Return where the next page begins, and what is wrong with a cursor that is none."""
     if not isinstance(answer, dict):
-        return None
+        return None, ""
     nested = (answer.get(name) for name in ("data", "pagination", "meta"))
     where = [answer, *(each for each in nested if isinstance(each, dict))]
-    return bodies.pick(where, ("next_cursor", "nextCursor"), 4096) or None
+    told = [layer[name] for layer in where for name in _CURSOR if name in layer]
+    told = [value for value in told if not bodies.is_nothing(value) and value is not False]
+    if not told:
+        return None, ""
+    cursor, said = told[0], bodies.text(told[0], LONGEST_CURSOR)
+    if isinstance(cursor, str | int) and cursor is not True and len(str(cursor)) <= LONGEST_CURSOR:
+        return said, ""
+    return None, f"its cursor is none: {shown(cursor)}"
+
+
+def shown(value: object, limit: int = 160) -> str:
+    """Show something that could not be read, without any whole phone number."""
+    return _NUMBER.sub(lambda number: masked(number[0]), bodies.brief(value, limit))

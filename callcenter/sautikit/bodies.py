@@ -119,6 +119,20 @@ def pick(where: Iterable[Fields], names: Sequence[str], limit: int = LONGEST) ->
     return ""
 
 
+def is_nothing(value: Any) -> bool:
+    """Tell whether a field is not there, or says in one of the usual words that it is empty."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING)
+
+
+def brief(value: Any, limit: int = 60) -> str:
+    """Show any value in one short line, for telling what could not be read."""
+    try:
+        said = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        said = type(value).__name__
+    return said if len(said) <= limit else said[: limit - 1] + "…"
+
+
 def has(where: Iterable[Fields], names: Sequence[str]) -> bool:
     """Tell whether one of `names` is there at all, empty or not; null is not there."""
     return any(layer.get(name) is not None for layer in where for name in names)

@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar
 
 import callcenter
-from callcenter.sautikit import answers, bodies, supervision
+from callcenter.sautikit import answers, bodies, stats, supervision
 from callcenter.sautikit.account import Account
 from callcenter.sautikit.actions import is_web_url
 from callcenter.sautikit.bodies import Unreadable
@@ -39,6 +40,7 @@ from callcenter.sautikit.errors import (
 )
 from callcenter.sautikit.recordings import REDIRECTS, RecordingAnswer, recording_answer
 from callcenter.sautikit.records import Record, parse_record
+from callcenter.sautikit.stats import Stats
 from callcenter.sautikit.supervision import Supervised
 
 __all__ = ["Page", "PlaceCall", "PlacedCall", "SautikitClient", "Wallet"]
@@ -46,7 +48,10 @@ __all__ = ["Page", "PlaceCall", "PlacedCall", "SautikitClient", "Wallet"]
 log = logging.getLogger(__name__)
 
 CALLS = "/v1/calls"
+STATS = f"{CALLS}/stats"
 _CLOCKS_AGREE = 5.0  # seconds
+_MOST_SHOWN = 5  # unreadable rows of a page
+_CURSOR_REFUSED = {400, 404, 410, 422}
 
 
 class SautikitClient(Account):
@@ -150,35 +155,59 @@ class SautikitClient(Account):
         rows = answers.rows(answer)
         if rows is None:
             raise answers.unreadable(response)
-        records, bad = [], 0
+        records, bad = [], []
         for row in rows:
             try:
                 records.append(parse_record(row))
             except Unreadable:
-                bad += 1
+                bad.append(row)
         if bad:
-            log.warning("sautikit: %d of %d call records are unreadable", bad, len(rows))
-        return Page(tuple(records), answers.next_cursor(answer), bad)
+            log.warning("sautikit: %d of %d call records are unreadable", len(bad), len(rows))
+        cursor, flaw = answers.next_cursor(answer)
+        strange = tuple(answers.shown(row) for row in bad[:_MOST_SHOWN])
+        return Page(tuple(records), cursor, len(bad), strange, cut_off=flaw)
 
     def iter_pages(self, *, max_pages: int = 50, **query: Any) -> Iterator[Page]:
-        """Yield the pages of `list_calls(**query)` until the last, or a cursor seen before."""
+        """Yield the pages of `list_calls(**query)` until the last, or one that is `cut_off`.
+
+        That one has a cursor that leads nowhere or back. The last of `max_pages` says `has_more`.
+        """
         seen: set[str] = set()
-        for _ in range(max_pages):
-            page = self.list_calls(**query)
-            yield page
-            if page.next_cursor is None:
-                return
+        for number in range(1, max_pages + 1):
+            try:
+                page = self.list_calls(**query)
+            except Rejected as error:
+                if number == 1 or error.status not in _CURSOR_REFUSED:
+                    raise
+                page = Page((), cut_off=f"its cursor is refused: {error}")
             if page.next_cursor in seen:
-                log.warning("sautikit: the list of calls repeats a cursor; stopped there")
+                page = replace(page, cut_off="its cursor leads back")
+            elif page.next_cursor and number == max_pages:
+                page = replace(page, has_more=True)
+                log.warning("sautikit: the list of calls has more than %d pages", max_pages)
+            if page.cut_off:
+                log.warning("sautikit: the list of calls is cut off: %s", page.cut_off)
+            yield page
+            if page.next_cursor is None or page.cut_off:
                 return
             seen.add(page.next_cursor)
             query["cursor"] = page.next_cursor
-        log.warning("sautikit: the list of calls is longer than %d pages; stopped", max_pages)
 
     def iter_calls(self, *, max_pages: int = 50, **query: Any) -> Iterator[Record]:
         """Yield the records of `iter_pages`, newest first."""
         for page in self.iter_pages(max_pages=max_pages, **query):
             yield from page.records
+
+    def stats(self, since: str = "7d", bucket: str = "day") -> Stats:
+        """Return the provider's own sums (contract 3.5).
+
+        `since` is today, 7d or month, `bucket` hour or day. They lag a call's end by some seconds.
+        """
+        response = self._send("GET", STATS, params={"since": since, "bucket": bucket})
+        found = stats.parse(answers.value(response))
+        if found is None:
+            raise answers.unreadable(response)
+        return found
 
     def hang_up(self, handle: str) -> bool:
         """End a call. True also when it had ended before; False when there is no such live call."""

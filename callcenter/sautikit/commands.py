@@ -82,11 +82,19 @@ class PlacedCall:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of call records, newest first; `bad` rows could not be read and were left out."""
+    """One page of call records, newest first; `bad` rows could not be read and were left out.
+
+    `strange` shows the first of these. The list may end here although there is more of it, and
+    what is older is then to be asked for by its time: `has_more` after so many pages, `cut_off`
+    with what is wrong with its cursor.
+    """
 
     records: tuple[Record, ...]
     next_cursor: str | None = None
     bad: int = 0
+    strange: tuple[str, ...] = ()
+    has_more: bool = False
+    cut_off: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The provider's own record of one leg (contract 3.2)."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,23 @@ ROW = ("id", "call_id", "callId", "CallId", "call_sid", "callSid", "CallSid")
 STATUS = ("status", "call_status", "callStatus", "callSessionState")
 DIRECTION = ("direction", "Direction")
 FAILURE = ("failure_code", "failure_reason", "hangup_cause")
+
+
+def _pick_signed(where: Iterable[bodies.Fields], names: Sequence[str]) -> int | None:
+    found = (bodies.signed(layer.get(name)) for layer in where for name in names)
+    return next((number for number in found if number is not None), None)
+
+
+# Each field of a Record that is no text: how it is read, and under which names.
+_READ: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "started_at": (bodies.pick_instant, ("started_at", "startedAt", "created_at")),
+    "answered_at": (bodies.pick_instant, ("answered_at", "answeredAt")),
+    "ended_at": (bodies.pick_instant, ("ended_at", "endedAt")),
+    "updated_at": (bodies.pick_instant, ("updated_at", "updatedAt")),
+    "duration_seconds": (bodies.pick_whole, ("duration_seconds", "durationInSeconds")),
+    "cost_minor": (_pick_signed, ("cost_minor",)),
+    "rate_per_minute_minor": (_pick_signed, ("rate_per_minute_minor",)),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class Record:
     rate_per_minute_minor: int | None = None
     failure_code: str = ""
     updated_at: datetime | None = None
+    flaws: tuple[str, ...] = field(default=(), compare=False)  # fields that could not be read
     events: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -69,6 +88,8 @@ def parse_record(obj: object) -> Record:
     remote = pick([row], ("remote_e164", "remote")) or theirs
     failure = pick([row], FAILURE, 64)
     events = row.get("events")
+    read = {name: reader([row], names) for name, (reader, names) in _READ.items()}
+    flaws = [_flaw(row, _READ[name][1]) for name, value in read.items() if value is None]
     return Record(
         call_id=call_id,
         session_id=session_id,
@@ -76,18 +97,19 @@ def parse_record(obj: object) -> Record:
         local=party(local) if local else "",
         remote=party(remote) if remote else "",
         status=normalise_status(pick([row], STATUS, 64), failure),
-        started_at=bodies.pick_instant([row], ("started_at", "startedAt", "created_at")),
-        answered_at=bodies.pick_instant([row], ("answered_at", "answeredAt")),
-        ended_at=bodies.pick_instant([row], ("ended_at", "endedAt")),
-        duration_seconds=bodies.pick_whole([row], ("duration_seconds", "durationInSeconds")),
-        cost_minor=bodies.signed(row.get("cost_minor")),
         cost_currency=pick([row], ("cost_currency", "currency"), 8).upper(),
-        rate_per_minute_minor=bodies.signed(row.get("rate_per_minute_minor")),
         failure_code=failure,
-        updated_at=bodies.pick_instant([row], ("updated_at", "updatedAt")),
+        flaws=tuple(filter(None, flaws)),
         events=tuple(e for e in events if isinstance(e, dict)) if isinstance(events, list) else (),
         raw=row,
+        **read,
     )
+
+
+def _flaw(row: dict[str, Any], names: Sequence[str]) -> str:
+    """Say what stands in a field that could not be read; "" where nothing does."""
+    told = ((name, row[name]) for name in names if not bodies.is_nothing(row.get(name)))
+    return next((f"{name}: {bodies.brief(value)}" for name, value in told), "")
 
 
 def _unwrapped(obj: object) -> dict[str, Any]:

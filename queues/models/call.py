@@ -88,8 +88,9 @@ class QueuedCall(Transitions):
     abandoned_in = models.CharField(max_length=7, choices=AbandonedIn.choices, blank=True)
     end_reason = models.CharField(max_length=120, blank=True)
     queue = models.ForeignKey(
-        Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="calls"
-    )
+        Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="calls",
+        db_index=False,
+    )  # fmt: skip
     menu = models.ForeignKey(
         Menu, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -109,8 +110,9 @@ class QueuedCall(Transitions):
         help_text="A supervisor keeps this caller for one agent.",
     )
     agent = models.ForeignKey(
-        Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="calls"
-    )
+        Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="calls",
+        db_index=False,
+    )  # fmt: skip
     offer: models.ForeignKey[Offer | None, Offer | None] = models.ForeignKey(
         "queues.Offer", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -28,8 +28,9 @@ class WebhookEvent(models.Model):
     verdict = models.CharField(max_length=11, choices=Verdict.choices)
     note = models.CharField(max_length=200, blank=True)
     call = models.ForeignKey(
-        QueuedCall, null=True, blank=True, on_delete=models.CASCADE, related_name="webhook_events"
-    )
+        QueuedCall, null=True, blank=True, on_delete=models.CASCADE, related_name="webhook_events",
+        db_index=False,
+    )  # fmt: skip
     body = models.TextField(blank=True)
     repeats = models.PositiveIntegerField(default=0)
     received_at = models.DateTimeField(default=timezone.now)

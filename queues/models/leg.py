@@ -56,7 +56,9 @@ class Leg(models.Model):
         ENDED = "ended"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    call = models.ForeignKey(QueuedCall, on_delete=models.CASCADE, related_name="legs")
+    call = models.ForeignKey(
+        QueuedCall, on_delete=models.CASCADE, related_name="legs", db_index=False
+    )
     offer = models.ForeignKey(
         Offer, null=True, blank=True, on_delete=models.CASCADE, related_name="legs"
     )

@@ -70,8 +70,12 @@ class Offer(Transitions):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     call = models.ForeignKey(QueuedCall, on_delete=models.CASCADE, related_name="offers")
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="offers")
-    queue = models.ForeignKey(Queue, null=True, on_delete=models.PROTECT, related_name="offers")
+    agent = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, related_name="offers", db_index=False
+    )
+    queue = models.ForeignKey(
+        Queue, null=True, on_delete=models.PROTECT, related_name="offers", db_index=False
+    )
     kind = models.CharField(max_length=6, choices=Kind.choices)
     state = models.CharField(max_length=11, choices=State.choices, default=State.DIALLING)
     created_at = models.DateTimeField()

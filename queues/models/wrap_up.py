@@ -95,6 +95,11 @@ class WrapUp(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
 
+    class Meta:
+        indexes = [
+            models.Index(fields=["updated_at"], condition=~Q(notes=""), name="notes_by_time")
+        ]
+
     if TYPE_CHECKING:
         offer_id: uuid.UUID
         disposition_id: int | None

@@ -2,7 +2,7 @@
 
 from reporting.models.audits import AuditRun
 from reporting.models.erasures import Erasure
-from reporting.models.files import Export, ReportMail, ScheduledReport
+from reporting.models.files import Download, Export, ReportMail, ScheduledReport
 from reporting.models.quarters import (
     AgentQuarter,
     CostQuarter,
@@ -22,6 +22,7 @@ __all__ = [
     "CostQuarter",
     "Difference",
     "DispositionQuarter",
+    "Download",
     "Erasure",
     "Export",
     "OfferQuarter",

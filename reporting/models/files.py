@@ -1,4 +1,4 @@
-"""Reports as files and as mails: exports, schedules, and what was sent."""
+"""Reports as files and as mails: exports, who took them away, schedules, and what was sent."""
 
 from __future__ import annotations
 
@@ -61,6 +61,27 @@ class Export(models.Model):
         return f"{self.report} ({self.state})"
 
 
+class Download(models.Model):
+    """One time that somebody took a report away as a file; outlives the file."""
+
+    report = models.CharField(max_length=24, help_text="Which table.")
+    query = models.JSONField(default=dict, help_text="The filters.")
+    how = models.CharField(max_length=4, choices=[("csv", "CSV"), ("xlsx", "Spreadsheet")])
+    export = models.ForeignKey(
+        Export, null=True, blank=True, on_delete=models.SET_NULL, related_name="downloads"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.report} ({self.how}) by {self.user}"
+
+
 class ScheduledReport(models.Model):
     """A report that is mailed after each day, week or month."""
 
@@ -105,6 +126,9 @@ class ReportMail(models.Model):
     try_at = models.DateTimeField(null=True, blank=True, help_text="Empty: no more.")
     tries = models.PositiveSmallIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
+    recipients_left = models.TextField(
+        blank=True, db_default="", help_text="Addresses that have not been sent it, one per line."
+    )
     error = models.CharField(max_length=200, blank=True)
 
     class Meta:

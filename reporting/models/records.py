@@ -17,8 +17,9 @@ class CallRecord(models.Model):
     provider_id = models.CharField(max_length=128, null=True, blank=True, unique=True)
     session_id = models.CharField(max_length=128, null=True, blank=True, unique=True)
     call = models.ForeignKey(
-        QueuedCall, null=True, blank=True, on_delete=models.SET_NULL, related_name="records"
-    )
+        QueuedCall, null=True, blank=True, on_delete=models.SET_NULL, related_name="records",
+        db_index=False,
+    )  # fmt: skip
     leg = models.OneToOneField(
         Leg, null=True, blank=True, on_delete=models.SET_NULL, related_name="record"
     )

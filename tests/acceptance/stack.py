@@ -110,8 +110,12 @@ class WholeStack(launch.Stack):
 
     def audit(self) -> None:
         """Recount the running product's books: they are balanced."""
+        self.finds_none("audit")
+
+    def finds_none(self, *command: str) -> None:
+        """Run a command of manage.py that prints what is wrong: it says that nothing is."""
         done = subprocess.run(
-            [sys.executable, "manage.py", "audit"],
+            [sys.executable, "manage.py", *command],
             cwd=ROOT,
             env={**os.environ, "DATABASE_URL": self.database_url},
             capture_output=True,
@@ -120,7 +124,7 @@ class WholeStack(launch.Stack):
             check=False,
         )
         told = (done.stdout + done.stderr)[-20_000:]
-        assert (done.returncode, done.stdout) == (0, "none\n"), f"the audit says:\n{told}"
+        assert (done.returncode, done.stdout) == (0, "none\n"), f"{command} says:\n{told}"
 
     def tails(self, lines: int = 15) -> str:
         """The end of each log."""

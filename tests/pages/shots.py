@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ class Camera:
         self.take("preferences", "/preferences/", "supervisor")
         self.take("forbidden", "/", "amina", path="/calls-log/")
         self.take("not-found", "/nowhere/", "supervisor")
+        self.planning()
+        self.provider()
         scene.put("amina", presence="offline")
         self.take("desk-offline", "/agent/", "amina")
         scene.history()
@@ -166,6 +169,49 @@ class Camera:
         Queue.objects.update(disposition_required=True)
         self.take("desk-required", "/agent/", "amina", press="[data-testid=done]")
         self.take("desk-calls", "/agent/calls/", "amina")
+        self.reports()
+        self.files()
+        self.kept()
+
+    def planning(self) -> None:
+        """Next week's plan: without a past, with one, and with numbers that cannot be meant."""
+        from tests.pages import made_up_planning
+
+        self.take("planning-empty", "/reports/planning/?queue=support", "supervisor")
+        made_up_planning.weeks()
+        self.take("planning", "/reports/planning/?queue=support", "supervisor")
+        bad = "queue=suport&handle_time=0&patience=long&growth=900&agents=9&show=level&weeks=99"
+        self.take("planning-bad", f"/reports/planning/?{bad}", "supervisor")
+
+    def provider(self) -> None:
+        """Differences with the provider: none, some, and a back-fill that runs."""
+        from tests.pages import made_up_provider
+
+        self.take("provider-empty", "/reports/provider/", "supervisor")
+        made_up_provider.differences()
+        self.take("provider", "/reports/provider/?show=all", "supervisor")
+        made_up_provider.filling()
+        self.take("provider-filling", "/reports/provider/?kind=nonsense", "supervisor")
+
+    def kept(self) -> None:
+        """What is kept; whom an administrator erases: at first, and what there is."""
+        from django.contrib.auth.models import User
+
+        User.objects.create_superuser("root", password="demo")
+        self.sign_in("root")
+        self.take("kept", "/reports/kept/", "supervisor")
+        self.take("erasures", "/reports/erasures/", "root")
+
+    def files(self) -> None:
+        """Reports as files and as mails: none yet; in every state."""
+        from tests.pages import made_up_files
+
+        self.take("files-empty", "/reports/files/", "supervisor")
+        self.take("schedules-empty", "/reports/schedules/", "supervisor")
+        made_up_files.everything()
+        self.take("files", "/reports/files/", "supervisor")
+        self.take("schedules", "/reports/schedules/", "supervisor")
+        self.take("schedule-form", "/admin/reporting/scheduledreport/add/", "supervisor")
 
     def room(self, scene: Any) -> None:
         """The board with somebody who needs help, its menus, and the screens on walls."""
@@ -179,6 +225,35 @@ class Camera:
         self.take("wall-links", "/wall-links/", "supervisor")
         self.take("wall", f"/wall/{token}/", "", sizes=WALLS)
         self.take("wall-ended", "/wall/none/", "", sizes=WALLS)
+
+    def reports(self) -> None:
+        """The reports over made-up weeks."""
+        if self.only and "report" not in self.only:
+            return
+        from django.utils import timezone
+
+        from tests.pages import made_up_reports
+
+        self.take("report-empty", "/reports/service/?from=2020-01-01&to=2020-01-01", "supervisor")
+        made_up_reports.weeks()
+        today = timezone.localdate()
+        one, week = (today - timedelta(days=days) for days in (1, 7))
+        day, days = f"from={one}&to={one}", f"from={week}&to={one}"
+        self.take("report-today", "/reports/", "supervisor")
+        self.take("report-day", f"/reports/?{day}", "supervisor")
+        self.take("report-service", f"/reports/service/?{day}", "supervisor")
+        self.take("report-service-week", f"/reports/service/?{days}&queue=support", "supervisor")
+        self.take("report-waits", f"/reports/waits/?{days}", "supervisor")
+        self.take("report-hours", f"/reports/hours/?{days}", "supervisor")
+        self.take("report-agents", f"/reports/agents/?{day}", "supervisor")
+        self.take("report-agent", f"/reports/agents/?{day}&agent=amina", "supervisor")
+        self.take("report-costs", f"/reports/costs/?{days}", "supervisor")
+        self.take("report-books", f"/reports/books/?{days}", "supervisor")
+        self.take("report-definitions", "/reports/definitions/", "supervisor")
+        self.take("report-bad", "/reports/waits/?from=soon&to=2026-02-31&queue=suport&tz=Mars",
+                  "supervisor")  # fmt: skip
+        self.take("report-filters", f"/reports/service/?{days}", "supervisor",
+                  press="[data-testid=filters]")  # fmt: skip
 
     def sign_in(self, name: str) -> None:
         context = self.browser.new_context()

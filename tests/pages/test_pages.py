@@ -262,7 +262,7 @@ def test_pages_of_the_account(amina: Client, client: Client) -> None:
 
 
 def test_the_admin_leads_to_the_same_password_page(supervisor: Client) -> None:
-    assert "Calls Admin API docs" in clean(get(supervisor, "/admin/password_change/"))
+    assert "Calls Reports Admin API docs" in clean(get(supervisor, "/admin/password_change/"))
 
 
 def test_a_page_that_was_open_for_too_long_says_so(supervisor: Client) -> None:

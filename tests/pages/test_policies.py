@@ -22,7 +22,8 @@ from tests.pages.test_live_page import Site, browser, pytestmark  # noqa: F401 -
 OURS = [
     "/", "/calls-log/", "/calls-log/{call}/", "/password/", "/password/done/", "/second-factor/",
     "/second-factor/confirm/", "/no-such-page/", "/agent/",
-    "/agent/calls/",
+    "/agent/calls/", "/reports/", "/reports/service/", "/reports/waits/", "/reports/hours/",
+    "/reports/agents/", "/reports/costs/", "/reports/definitions/", "/reports/books/",
 ]  # fmt: skip
 OTHERS = [
     "/api/docs/", "/admin/", "/admin/queues/queue/", "/admin/queues/queue/add/",

@@ -18,7 +18,7 @@ from agents.models import Agent
 from callcenter import bell
 from queues import dialling, outbound, provider, reconcile, routing, sweeping
 from queues.models import CallEvent, Leg, Offer, QueuedCall
-from reporting import records
+from reporting.mirror import polling
 from tests.factories import CALLER, LINE, T0, make_agent, make_menu, make_queue
 
 from .parties import Connection, Ring
@@ -110,7 +110,7 @@ class World:
             self.time.after(10 if self.is_quiet else 1, each_second)  # only late news to come
 
         def each_poll() -> None:
-            records.poll(at=self.time.now)
+            polling.poll(at=self.time.now)
             self.time.after(60 if self.is_quiet else 15, each_poll)
 
         self.time.after(self.workers.sweep_phase, each_second)

@@ -15,7 +15,8 @@ from queues import calls, clock, dialling, offers, routing, sweeping
 from queues.models import Alert, CallEvent, Leg, Offer, QueuedCall, WebhookEvent
 from queues.provider import client
 from queues.scene import scene
-from reporting import live, metrics, records
+from reporting import live, metrics
+from reporting.mirror import polling
 from tests.factories import LINE, T0, make_agent, make_queue, make_waiting
 
 from .telephone import Provider, agent_leg, argument, the_call, the_offer, verbs
@@ -392,9 +393,9 @@ class TestTheProvidersClock:
             Provider.BASE, json={"calls": []}, headers={"Date": "Fri, 20 Nov 2026 07:30:00 GMT"}
         )
         with time_machine.travel(T0, tick=False):
-            records.poll(at=T0)
+            polling.poll(at=T0)
             assert "is about 30 min ahead of Sautikit's" in self.alert().text
-            records.poll(at=T0)
+            polling.poll(at=T0)
         asked = parse_qs(urlsplit(sautikit_api.calls[-1].request.url).query)["from"]
         assert asked[0].startswith("2026-11-20T07:27:00")  # three minutes of overlap, as always
 

@@ -1,102 +1,70 @@
 """The mirror of `GET /v1/calls`: pages, overlap, changes, links to our calls, garbage."""
 
-from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from datetime import UTC, datetime
 
 import pytest
 
 from queues import provider as facts
 from queues.models import Alert, Leg, QueuedCall
 from queues.routing import match
-from reporting import records
+from reporting.mirror import polling
 from reporting.models import CallRecord
 from tests.factories import CALLER, LINE, T0, make_agent, make_queue, make_waiting
+from tests.mirror.conftest import URL, after, row
 
 pytestmark = pytest.mark.django_db
-URL = "https://api.sautikit.test/v1/calls"
-
-
-def after(seconds):
-    return T0 + timedelta(seconds=seconds)
-
-
-def row(n, **values):
-    return {
-        "id": f"c-{n}", "session_id": f"HD_{n:012}", "direction": "inbound", "local_e164": LINE,
-        "remote_e164": CALLER, "status": "completed", "started_at": after(n).isoformat(),
-        "answered_at": None, "ended_at": after(n + 5).isoformat(), "duration_seconds": 5,
-        "cost_minor": 0, "cost_currency": "KES", "rate_per_minute_minor": 300, **values,
-    }  # fmt: skip
-
-
-@pytest.fixture
-def lists(sautikit_api):
-    """Answer the polls with these pages: each a list of rows."""
-
-    def listed(*pages):
-        sautikit_api.remove("GET", URL)
-        for n, rows in enumerate(pages):
-            more = f"page-{n + 1}" if n + 1 < len(pages) else None
-            sautikit_api.get(URL, json={"calls": rows, "next_cursor": more})
-
-    return listed
-
-
-@pytest.fixture
-def asked(sautikit_api):
-    return lambda: [parse_qs(urlsplit(call.request.url).query) for call in sautikit_api.calls]
 
 
 class TestPolling:
     def test_all_pages_are_read_by_their_cursor(self, lists, asked):
         lists([row(3), row(2)], [row(1)])
-        assert records.poll(at=after(10)) == 3
+        assert polling.poll(at=after(10)) == 3
         assert [query.get("cursor") for query in asked()] == [None, ["page-1"]]
         assert CallRecord.objects.count() == 3
 
     def test_the_first_poll_looks_back_for_a_day(self, lists, asked):
         lists([])
-        records.poll(at=T0)
+        polling.poll(at=T0)
         [query] = asked()
         # 24 h and the overlap of three minutes
         assert query["from"] == ["2026-11-19T07:57:00Z"]
 
     def test_the_next_one_begins_three_minutes_before_the_last(self, lists, asked):
         lists([])
-        records.poll(at=T0)
-        records.poll(at=after(15))
+        polling.poll(at=T0)
+        polling.poll(at=after(15))
         assert asked()[1]["from"] == ["2026-11-20T07:57:00Z"]
 
     def test_it_reaches_back_to_the_oldest_record_that_is_still_open(self, lists, asked):
         lists([row(0, status="answered", ended_at=None, started_at="2026-11-20T07:00:00Z")])
-        records.poll(at=T0)
-        records.poll(at=after(15))
+        polling.poll(at=T0)
+        polling.poll(at=after(15))
         assert asked()[1]["from"] == ["2026-11-20T06:57:00Z"]
 
     def test_a_provider_who_does_not_answer_moves_no_mark_and_is_told(self, lists, asked,
                                                                        sautikit_api):  # fmt: skip
         lists([])
-        records.poll(at=T0)
+        polling.poll(at=T0)
         sautikit_api.remove("GET", URL)
         sautikit_api.get(URL, json={}, status=503)
-        assert records.poll(at=after(3600)) == 0
+        assert polling.poll(at=after(3600)) == 0
         lists([])
-        records.poll(at=after(3615))
+        polling.poll(at=after(3615))
         assert asked()[-1]["from"] == ["2026-11-20T07:57:00Z"]
         assert Alert.objects.get().subject == "records"
 
     def test_what_was_read_before_a_page_failed_is_kept(self, sautikit_api):
         sautikit_api.get(URL, json={"calls": [row(1)], "next_cursor": "p"})
         sautikit_api.get(URL, json={}, status=500)
-        assert records.poll(at=after(10)) == 1
+        assert polling.poll(at=after(10)) == 1
         assert CallRecord.objects.count() == 1
-        assert facts.recall(records.POLLED_UNTIL) is None
+        assert facts.recall(polling.POLLED_UNTIL) is None
 
 
 class TestTakingOver:
     def test_every_field_is_taken_over(self, lists):
         lists([row(1, answered_at=after(2).isoformat(), failure_code="x", cost_minor=600)])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         found = CallRecord.objects.get()
         assert (found.provider_id, found.session_id) == ("c-1", "HD_000000000001")
         assert (found.direction, found.local, found.remote) == ("inbound", LINE, CALLER)
@@ -109,15 +77,15 @@ class TestTakingOver:
 
     def test_read_again_unchanged_it_is_no_news(self, lists):
         lists([row(1)])
-        assert [records.poll(at=after(n)) for n in (10, 25)] == [1, 0]
+        assert [polling.poll(at=after(n)) for n in (10, 25)] == [1, 0]
         assert CallRecord.objects.get().changed_at == after(10)
 
     def test_a_cost_that_comes_late_is_taken_over(self, lists):
         lists([row(1, cost_minor=None)])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         assert CallRecord.objects.get().cost_minor is None
         lists([row(1, cost_minor=450)])
-        assert records.poll(at=after(25)) == 1
+        assert polling.poll(at=after(25)) == 1
         found = CallRecord.objects.get()
         assert (found.cost_minor, found.changed_at, found.first_seen_at) == (
             450, after(25), after(10),
@@ -125,18 +93,18 @@ class TestTakingOver:
 
     def test_a_handle_that_comes_late_makes_no_second_row(self, lists):
         lists([row(1, id=None)])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         lists([row(1)])
-        records.poll(at=after(25))
+        polling.poll(at=after(25))
         found = CallRecord.objects.get()
         assert (found.provider_id, found.session_id) == ("c-1", "HD_000000000001")
 
     def test_two_rows_that_turn_out_to_be_one_call_do_not_stop_the_poll(self, lists):
         lists([row(1, id=None), row(2, session_id=None, id="c-1")])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         assert CallRecord.objects.count() == 2
         lists([row(1), row(3)])  # now one record with both handles
-        records.poll(at=after(25))
+        polling.poll(at=after(25))
         assert CallRecord.objects.filter(session_id="HD_000000000003").exists()
 
     @pytest.mark.parametrize(
@@ -146,7 +114,7 @@ class TestTakingOver:
     )
     def test_garbage_among_the_rows_is_left_out_and_the_rest_survives(self, lists, garbage):
         lists([row(2), garbage, row(1)])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         assert CallRecord.objects.filter(provider_id__in=["c-1", "c-2"]).count() == 2
 
     @pytest.mark.parametrize(
@@ -162,12 +130,12 @@ class TestTakingOver:
     )  # fmt: skip
     def test_nonsense_in_a_field_does_not_lose_the_row(self, lists, values):
         lists([row(2, **values), row(1)])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         assert CallRecord.objects.count() == 2
 
     def test_an_answer_that_is_no_list_at_all_is_told_and_survived(self, sautikit_api):
         sautikit_api.get(URL, body="<html>maintenance</html>")
-        assert records.poll(at=T0) == 0
+        assert polling.poll(at=T0) == 0
         assert Alert.objects.get().subject == "records"
 
 
@@ -176,34 +144,34 @@ class TestLinking:
         call = make_waiting(make_queue())
         leg = Leg.objects.get()
         lists([row(1, session_id=leg.session_id, status="answered", ended_at=None)])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         found = CallRecord.objects.get()
         assert (found.call, found.leg) == (call, leg)
 
     def test_a_leg_that_becomes_known_later_is_linked_at_the_next_poll(self, lists):
         lists([row(1)])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         make_waiting(make_queue())
         Leg.objects.update(session_id="HD_000000000001")
-        records.poll(at=after(25))
+        polling.poll(at=after(25))
         assert CallRecord.objects.get().leg == Leg.objects.get()
 
     def test_an_end_that_only_the_record_tells_ends_the_call(self, lists):
         make_waiting(make_queue())
         lists([row(1, session_id=Leg.objects.get().session_id, ended_at=after(6).isoformat())])
-        records.poll(at=after(20))
+        polling.poll(at=after(20))
         call = QueuedCall.objects.get()
         assert (call.state, call.abandoned_in, call.ended_at) == ("abandoned", "queue", after(6))
 
     def test_a_record_that_still_lives_keeps_the_call(self, lists):
         make_waiting(make_queue())
         lists([row(1, session_id=Leg.objects.get().session_id, status="answered", ended_at=None)])
-        records.poll(at=after(20))
+        polling.poll(at=after(20))
         assert QueuedCall.objects.get().state == "waiting"
 
     def test_calls_that_we_do_not_know_are_listed_and_not_touched(self, lists):
         lists([row(1, direction="outbound", remote_e164="+254799999999", local_e164="+2541")])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         found = CallRecord.objects.get()
         assert (found.call, found.leg) == (None, None)
         assert not QueuedCall.objects.exists()
@@ -218,7 +186,7 @@ class TestLinking:
         over = after(40).isoformat() if status == "completed" else None
         lists([row(3, direction="outbound", remote_e164=agent.destination, status=status,
                    answered_at=after(8).isoformat(), ended_at=over)])  # fmt: skip
-        records.poll(at=after(45))
+        polling.poll(at=after(45))
         call = QueuedCall.objects.get()
         assert call.state == ("connected" if status == "answered" else "completed")
         assert call.connected_at == after(8)
@@ -228,11 +196,11 @@ class TestLinking:
         """An inbound call on our number that only the list knows of becomes a call of ours."""
         make_queue()
         lists([])
-        records.poll(at=T0)
+        polling.poll(at=T0)
         lists([row(1, status="completed")])
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         assert not QueuedCall.objects.exists()  # its first webhook may still come
-        records.poll(at=after(25))
+        polling.poll(at=after(25))
         call = QueuedCall.objects.get()
         assert (call.state, call.customer, call.line) == ("abandoned", CALLER, LINE)
         assert (call.arrived_at, call.ended_at) == (after(1), after(6))
@@ -241,8 +209,8 @@ class TestLinking:
     def test_what_was_over_before_the_centre_was_there_is_not_its_own(self, lists):
         make_queue()
         lists([row(1)])
-        records.poll(at=after(60))
-        records.poll(at=after(120))
+        polling.poll(at=after(60))
+        polling.poll(at=after(120))
         assert not QueuedCall.objects.exists()
 
     def test_a_record_of_a_final_call_reopens_nothing(self, lists):
@@ -251,12 +219,12 @@ class TestLinking:
         QueuedCall.objects.update(state="abandoned", abandoned_in="queue", ended_at=after(5))
         lists([row(1, session_id=Leg.objects.get().session_id, status="answered", ended_at=None,
                    answered_at=after(2).isoformat())])  # fmt: skip
-        records.poll(at=after(10))
+        polling.poll(at=after(10))
         call.refresh_from_db()
         assert (call.state, match(after(11))) == ("abandoned", 0)
 
 
 def test_times_without_a_zone_are_utc(lists):
     lists([row(1, started_at="2026-11-20T08:00:01")])
-    records.poll(at=after(10))
+    polling.poll(at=after(10))
     assert CallRecord.objects.get().started_at == datetime(2026, 11, 20, 8, 0, 1, tzinfo=UTC)

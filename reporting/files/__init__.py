@@ -1,0 +1,1 @@
+"""Reports as files and mails: the tables, CSV, spreadsheets, scheduled mails."""

@@ -1,0 +1,1 @@
+"""What other programs read: the views in the schema `reports`."""

@@ -1,0 +1,192 @@
+"""Where one person's number stands: in every text of every table, in the forms people write it.
+
+Searching is generic, over the catalogue of the database, so a table that comes later is searched
+too. It reads every row: seconds for a million calls. Only who erases a person, or proves it, pays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+from psycopg.types.json import Json, Jsonb
+
+from callcenter.sautikit import phone
+from reporting import pseudonyms
+
+_GAP = r"[ .()/-]*"  # what people put between digits
+_STRIPPED = " .()/-"
+_COLUMNS = """
+SELECT c.table_name, c.column_name, c.udt_name, c.character_maximum_length
+FROM information_schema.columns c JOIN information_schema.tables t
+    ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'
+AND c.is_generated = 'NEVER'
+AND c.udt_name IN ('text', 'varchar', 'bpchar', 'json', 'jsonb', '_text', '_varchar', '_jsonb')
+ORDER BY c.table_name, c.ordinal_position
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column that can hold a text."""
+
+    name: str
+    kind: str
+    longest: int | None
+
+
+@dataclass
+class Person:
+    """Somebody by their number or SIP address. Raises phone.BadDestination for what is neither."""
+
+    number: str
+    pattern: str = field(init=False)
+    cores: list[str] = field(init=False)  # each text that holds the number holds one of these
+
+    def __post_init__(self) -> None:
+        self.number = phone.normalise(self.number)
+        self.known_as = pseudonyms.all_of(self.number)
+        if phone.is_sip(self.number):
+            user, _, host = self.number.partition(":")[2].partition("@")
+            core = f"{re.escape(user)}(?:@|%40){re.escape(host)}"
+            own, self.cores = f"(?:sips?(?::|%3a))?{core}(?![a-z0-9.-])", [host.lower()]
+        else:
+            own, self.cores = _of_number(self.number)
+        names = [re.escape(name) for name in self.known_as]
+        self.pattern = "(?i)" + "|".join([own, *names])
+        self.cores += [name.lower() for name in self.known_as]
+        self._compiled = re.compile(self.pattern)
+
+    def is_in(self, text: str) -> bool:
+        """Whether a text names this person."""
+        return self._compiled.search(text) is not None
+
+    def replaced(self, value: Any, name: str) -> Any:
+        """Return a value, a JSON document or a text, with `name` for this person."""
+        if isinstance(value, str):
+            return self._in_text(value, name)
+        if isinstance(value, dict):
+            return {self.replaced(key, name): self.replaced(each, name)
+                    for key, each in value.items()}  # fmt: skip
+        if isinstance(value, list):
+            return [self.replaced(each, name) for each in value]
+        if isinstance(value, int) and not isinstance(value, bool) and self.is_in(str(value)):
+            return name
+        return value
+
+    def _in_text(self, text: str, name: str) -> str:
+        if text[:1] in "{[" and self.is_in(text):
+            try:
+                document = json.loads(text)
+            except ValueError:
+                pass
+            else:
+                return json.dumps(self.replaced(document, name))
+        is_whole = phone.is_sip(self.number)
+        return self._compiled.sub(pseudonyms.as_address(name) if is_whole else name, text)
+
+
+def _of_number(number: str) -> tuple[str, list[str]]:
+    digits = number[1:]
+    if digits.startswith("254") and len(digits) == 12:
+        national = _GAP.join(digits[3:])
+        code = _GAP.join("254")
+        whole = rf"(?<![0-9])(?:(?:%2b|\+|00){_GAP})?{code}{_GAP}(?:0{_GAP})?{national}(?![0-9])"
+        local = rf"(?<![0-9a-z])(?:0{_GAP})?{national}(?![0-9a-z])"
+        return f"{whole}|{local}", [digits[3:]]
+    return rf"(?<![0-9])(?:(?:%2b|\+|00){_GAP})?{_GAP.join(digits)}(?![0-9])", [digits]
+
+
+def columns() -> dict[str, list[Column]]:
+    """Return every column of every table that can hold a text."""
+    found: dict[str, list[Column]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS)
+        for table, *column in cursor.fetchall():
+            found.setdefault(table, []).append(Column(*column))
+    return found
+
+
+def count(person: Person) -> dict[str, int]:
+    """Return in how many rows of which `table.column` a person's number stands."""
+    found: dict[str, int] = {}
+    for table, own in columns().items():
+        told = ", ".join(f'count(*) FILTER (WHERE "{each.name}"::text ~ %s)' for each in own)
+        where, values = _maybe(own, person)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f'SELECT {told} FROM "{table}" WHERE {where}',  # noqa: S608 - our own names
+                [*[person.pattern] * len(own), *values],
+            )
+            row = cursor.fetchone()
+        found |= {f"{table}.{each.name}": n for each, n in zip(own, row, strict=True) if n}
+    return found
+
+
+def replace(person: Person, name: str, *, told: Callable[[str, int], None]) -> None:
+    """Write `name` in the place of a person's number, everywhere; in the running transaction."""
+    for table, own in columns().items():
+        changed = sum(_replace_in_row(table, *row) for row in _rows(table, own, person, name))
+        if changed:
+            told(table, changed)
+
+
+def _rows(
+    table: str, own: list[Column], person: Person, name: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    names = ", ".join(f'"{each.name}"' for each in own)
+    where, values = _maybe(own, person)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT ctid::text, {names} FROM "{table}" WHERE {where} FOR NO KEY UPDATE',  # noqa: S608
+            values,
+        )
+        rows = cursor.fetchall()
+    for place, *row in rows:
+        changes = {}
+        for column, value in zip(own, row, strict=True):
+            if value is None:
+                continue
+            is_json = column.kind in ("json", "jsonb")
+            if is_json and isinstance(value, str):  # as Django's cursors hand it out
+                value = json.loads(value)
+            new = person.replaced(value, name)
+            if new == value:
+                continue
+            if is_json:
+                new = Jsonb(new) if column.kind == "jsonb" else Json(new)
+            elif isinstance(new, str) and column.longest:
+                new = new[: column.longest]
+            changes[column.name] = new
+        if changes:
+            yield place, changes
+
+
+def _replace_in_row(table: str, place: str, changes: dict[str, Any]) -> int:
+    told = ", ".join(f'"{column}" = %s' for column in changes)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'UPDATE "{table}" SET {told} WHERE ctid = %s::tid',  # noqa: S608
+            [*changes.values(), place],
+        )
+        return int(cursor.rowcount)
+
+
+def _maybe(own: list[Column], person: Person) -> tuple[str, list[str]]:
+    """A condition that is cheap, and true wherever the pattern may be found."""
+    each = [
+        f"lower(translate(\"{column.name}\"::text, '{_STRIPPED}', '')) LIKE ANY(%s::text[])"
+        for column in own
+    ]
+    likes = [f"%{_plain(core)}%" for core in person.cores]
+    return " OR ".join(each), [likes] * len(each)  # type: ignore[list-item]
+
+
+def _plain(core: str) -> str:
+    stripped = core.translate({ord(sign): None for sign in _STRIPPED})
+    return stripped.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
