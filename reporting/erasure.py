@@ -17,13 +17,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from agents.models import Agent
 from callcenter.sautikit import phone
 from queues import recordings
-from queues.models import CallEvent, Contact, Number, QueuedCall, Recording, WrapUp
+from queues.models import CallEvent, Contact, Leg, Number, QueuedCall, Recording, WrapUp
 from reporting import pseudonyms, traces
 from reporting.files import exports
 from reporting.models import Erasure, Export
@@ -132,26 +131,17 @@ def verify(row: Erasure, whom: Person, *, at: datetime) -> Erasure:
 
 def _calls(whom: Person) -> list[Any]:
     """The calls with this person. Raises Refused while one goes on."""
-    named = Q()
-    for core in whom.cores:
-        named |= Q(customer__icontains=core) | Q(legs__party__icontains=core)
-    calls = QueuedCall.objects.filter(named).distinct().values_list("pk", "customer", "ended_at",
-                                                                    "is_provisional")  # fmt: skip
-    found = [
-        (pk, ended_at is None or provisional)
-        for pk, customer, ended_at, provisional in calls
-        if whom.is_in(customer) or _has_leg(pk, whom)
-    ]
-    if any(is_open for _pk, is_open in found):
+    by_legs = Leg.objects.filter(role=Leg.Role.CUSTOMER, party__regex=whom.core)
+    legs = by_legs.values_list("call_id", "party")
+    named = {call for call, party in legs if whom.is_in(party)}
+    customers = QueuedCall.objects.filter(customer__regex=whom.core).values_list("pk", "customer")
+    named |= {call for call, customer in customers if whom.is_in(customer)}
+    calls = QueuedCall.objects.filter(pk__in=named)
+    if calls.exclude(ended_at__isnull=False, is_provisional=False).exists():
         raise Refused(
             _("A call with this number is still going on. Wait until it is over, or end it.")
         )
-    return [pk for pk, _is_open in found]
-
-
-def _has_leg(call: Any, whom: Person) -> bool:
-    legs = QueuedCall.objects.get(pk=call).legs.filter(role="customer")
-    return any(whom.is_in(party) for party in legs.values_list("party", flat=True))
+    return list(calls.values_list("pk", flat=True))
 
 
 def _notes(calls: list[Any]) -> Any:

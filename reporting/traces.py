@@ -19,7 +19,6 @@ from callcenter.sautikit import phone
 from reporting import pseudonyms
 
 _GAP = r"[ .()/-]*"  # what people put between digits
-_STRIPPED = " .()/-"
 _COLUMNS = """
 SELECT c.table_name, c.column_name, c.udt_name, c.character_maximum_length
 FROM information_schema.columns c JOIN information_schema.tables t
@@ -46,7 +45,7 @@ class Person:
 
     number: str
     pattern: str = field(init=False)
-    cores: list[str] = field(init=False)  # each text that holds the number holds one of these
+    core: str = field(init=False)  # quicker to look for; what has the pattern has this too
 
     def __post_init__(self) -> None:
         self.number = phone.normalise(self.number)
@@ -54,12 +53,12 @@ class Person:
         if phone.is_sip(self.number):
             user, _, host = self.number.partition(":")[2].partition("@")
             core = f"{re.escape(user)}(?:@|%40){re.escape(host)}"
-            own, self.cores = f"(?:sips?(?::|%3a))?{core}(?![a-z0-9.-])", [host.lower()]
+            own = f"(?:sips?(?::|%3a))?{core}(?![a-z0-9.-])"
         else:
-            own, self.cores = _of_number(self.number)
+            own, core = _of_number(self.number)
         names = [re.escape(name) for name in self.known_as]
         self.pattern = "(?i)" + "|".join([own, *names])
-        self.cores += [name.lower() for name in self.known_as]
+        self.core = ("(?i)" if phone.is_sip(self.number) else "") + "|".join([core, *names])
         self._compiled = re.compile(self.pattern)
 
     def is_in(self, text: str) -> bool:
@@ -91,15 +90,16 @@ class Person:
         return self._compiled.sub(pseudonyms.as_address(name) if is_whole else name, text)
 
 
-def _of_number(number: str) -> tuple[str, list[str]]:
+def _of_number(number: str) -> tuple[str, str]:
     digits = number[1:]
     if digits.startswith("254") and len(digits) == 12:
         national = _GAP.join(digits[3:])
         code = _GAP.join("254")
         whole = rf"(?<![0-9])(?:(?:%2b|\+|00){_GAP})?{code}{_GAP}(?:0{_GAP})?{national}(?![0-9])"
         local = rf"(?<![0-9a-z])(?:0{_GAP})?{national}(?![0-9a-z])"
-        return f"{whole}|{local}", [digits[3:]]
-    return rf"(?<![0-9])(?:(?:%2b|\+|00){_GAP})?{_GAP.join(digits)}(?![0-9])", [digits]
+        return f"{whole}|{local}", national
+    core = _GAP.join(digits)
+    return rf"(?<![0-9])(?:(?:%2b|\+|00){_GAP})?{core}(?![0-9])", core
 
 
 def columns() -> dict[str, list[Column]]:
@@ -117,11 +117,10 @@ def count(person: Person) -> dict[str, int]:
     found: dict[str, int] = {}
     for table, own in columns().items():
         told = ", ".join(f'count(*) FILTER (WHERE "{each.name}"::text ~ %s)' for each in own)
-        where, values = _maybe(own, person)
         with connection.cursor() as cursor:
             cursor.execute(
-                f'SELECT {told} FROM "{table}" WHERE {where}',  # noqa: S608 - our own names
-                [*[person.pattern] * len(own), *values],
+                f'SELECT {told} FROM "{table}" WHERE {_maybe(own)}',  # noqa: S608 - our own names
+                [*[person.pattern] * len(own), person.core],
             )
             row = cursor.fetchone()
         found |= {f"{table}.{each.name}": n for each, n in zip(own, row, strict=True) if n}
@@ -140,11 +139,11 @@ def _rows(
     table: str, own: list[Column], person: Person, name: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     names = ", ".join(f'"{each.name}"' for each in own)
-    where, values = _maybe(own, person)
     with connection.cursor() as cursor:
         cursor.execute(
-            f'SELECT ctid::text, {names} FROM "{table}" WHERE {where} FOR NO KEY UPDATE',  # noqa: S608
-            values,
+            f'SELECT ctid::text, {names} FROM "{table}" '  # noqa: S608 - our own names
+            f"WHERE {_maybe(own)} FOR NO KEY UPDATE",
+            [person.core],
         )
         rows = cursor.fetchall()
     for place, *row in rows:
@@ -177,16 +176,7 @@ def _replace_in_row(table: str, place: str, changes: dict[str, Any]) -> int:
         return int(cursor.rowcount)
 
 
-def _maybe(own: list[Column], person: Person) -> tuple[str, list[str]]:
-    """A condition that is cheap, and true wherever the pattern may be found."""
-    each = [
-        f"lower(translate(\"{column.name}\"::text, '{_STRIPPED}', '')) LIKE ANY(%s::text[])"
-        for column in own
-    ]
-    likes = [f"%{_plain(core)}%" for core in person.cores]
-    return " OR ".join(each), [likes] * len(each)  # type: ignore[list-item]
-
-
-def _plain(core: str) -> str:
-    stripped = core.translate({ord(sign): None for sign in _STRIPPED})
-    return stripped.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _maybe(own: list[Column]) -> str:
+    """A condition on the core, which is true wherever the pattern may be found: all at once."""
+    names = ", ".join(f'"{each.name}"' for each in own)
+    return f"concat_ws(E'\\n', {names}) ~ %s"

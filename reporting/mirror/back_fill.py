@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext_noop
 
 from callcenter.sautikit import errors
@@ -104,16 +104,21 @@ def read_slice(pk: int, *, at: datetime) -> bool:
 
 def _move_claim(fill: BackFill, until: datetime) -> bool:
     """Take the claim, or put its end off, unless somebody else has it."""
-    mine = BackFill.objects.filter(pk=fill.pk, state=State.RUNNING, next_at=fill.next_at)
-    if not mine.update(next_at=until):
+    if not _mine(fill).update(next_at=until):
         return False
     fill.next_at = until
     return True
 
 
 def _save(fill: BackFill, **changes: Any) -> bool:
-    mine = BackFill.objects.filter(pk=fill.pk, state=State.RUNNING, next_at=fill.next_at)
-    return bool(mine.update(**changes))
+    return bool(_mine(fill).update(**changes))
+
+
+def _mine(fill: BackFill) -> QuerySet[BackFill]:
+    """The row while it stands as it was read: the claim, and how far it had come."""
+    return BackFill.objects.filter(
+        pk=fill.pk, state=State.RUNNING, next_at=fill.next_at, reached=fill.reached
+    )
 
 
 def _advance(fill: BackFill, part: reading.Read, at: datetime) -> bool:

@@ -43,7 +43,8 @@ def root():
     client.force_login(user)
     client.blanks = {
         "int:pk": "1", "str:public_id": call.public_id, "username": "amina", "pk": call.public_id,
-        "number": "+254700000111", "slug:slug": "support", "str:token": "made-up",
+        "number": "+254700000111", "slug:slug": "support",
+        "slug:table": "queues", "str:token": "made-up",
         **dict.fromkeys(["uuid:pk", "uuid:offer"], str(call.pk)),
     }  # fmt: skip
     return client

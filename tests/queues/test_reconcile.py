@@ -7,7 +7,7 @@ import requests
 
 from agents.models import Agent
 from callcenter.sautikit.callbacks import Outcome, Record
-from queues import adoption, calls, dialling, offers, reconcile
+from queues import adoption, calls, dialling, offers, outbound, reconcile
 from queues.models import CallEvent, Leg, Offer, QueuedCall
 from queues.routing import match
 from queues.scene import scene
@@ -238,6 +238,20 @@ class TestADirectDial:
         reconcile.check_offer(direct.pk, at=after(7))
         assert Agent.objects.get().hold_off_reason == "busy"
         assert the_call().state == "waiting"
+
+    def test_an_agent_taken_for_absent_was_busy_whatever_they_do_by_now(
+        self, direct, agent, provider
+    ):
+        """The dial's end comes without a word, the agent clicks to call, then the record comes."""
+        call = the_call()
+        with opened(after(5)) as it:
+            calls.after_dial(it, answered=False)
+        assert the_offer().state == "no_answer"
+        outbound.click_to_call(agent.pk, "+254733000001", queue=None, at=after(6))
+        provider.lists(callee(status="busy", ended_at=iso(5)))
+        reconcile.check_offer(direct.pk, at=after(7))
+        assert Offer.objects.get(call=call).state == "busy"
+        assert Agent.objects.get().engagement == "ringing"
 
     def test_no_word_by_greeting_ring_and_ten_seconds_while_the_caller_lives_is_a_talk(
         self, direct, provider
