@@ -27,6 +27,13 @@ def service(request: HttpRequest) -> HttpResponse:
         ],
         "rows": rows.by_interval(fitted, at=at),
         "queues": rows.by_queue(whole, at=at),
+        "again": report.repeats(whole, at=at),
+        "offers": [
+            {**row, "missed": [row["rona"][state] for state in report.RONA]}
+            for row in report.offers(whole, at=at)
+        ],
+        "failed": report.RONA,
+        "dispositions": report.dispositions(whole, at=at),
         "target": rows.target(asked),
         "interval": fitted.interval,
         "intervals": " ".join(frame.INTERVALS),

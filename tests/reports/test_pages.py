@@ -18,7 +18,7 @@ from reporting.figures import books as book_figures
 from reporting.figures import report
 from reporting.pages import agents, books, hours, rows, today, waits
 from tests.factories import T0, make_agent, make_queue, make_waiting
-from tests.figures.made import record
+from tests.figures.made import answered, record, refused
 
 pytestmark = pytest.mark.django_db
 NAIROBI = ZoneInfo("Africa/Nairobi")
@@ -108,6 +108,24 @@ def test_the_service_level_is_that_of_the_definition(boss: Client, support: Queu
     assert levels["Asterisk: SL"] == ["77.8 %", "", "7", "9"]
     assert levels["Asterisk: SL2"] == ["75.0 %", "", "9", "12"]
     assert levels["Plain"] == ["58.3 %", "", "7", "12"]
+
+
+def test_it_says_who_called_again_what_offers_and_what_talks_came_to(
+    boss: Client, support: Queue
+) -> None:
+    agent = make_agent(support)
+    answered(support, agent, wait=5, talk=60, ring=3, customer="+254722000001")
+    answered(support, agent, queued=600, wait=5, talk=60, ring=3, customer="+254722000001")
+    refused(support, agent, "busy", at=1200, ring=4)
+    html = page_of(boss, f"service/?{DAY}")
+    again = {row[0].split(" v1")[0]: row[1:] for row in table(html, "again")[1:]}
+    assert again["Repeat callers"] == ["50.0 %", "1", "2"]
+    [row] = table(html, "offers")[1:]
+    # offers, accepted, both as shares, and busy, of six ways not to take one
+    assert row[1:5] == ["3", "2", "66.7 %", "33.3 %"]
+    assert row[5:] == ["0", "1", "0", "0", "0", "0", "0:04"]
+    assert table(html, "dispositions")[1:] == [["Support", "Not dispositioned", "2", "100.0 %"]]
+    assert "at most 92 days" in page_of(boss, "service/?from=2026-01-01&to=2026-11-20")
 
 
 def test_a_queue_at_its_target_has_no_warning(boss: Client, support: Queue) -> None:
