@@ -78,7 +78,11 @@ def test_every_address_is_known_to_this_test():
     assert any(path.startswith("/admin/queues/") for path in ADDRESSES)
 
 
-@pytest.mark.parametrize("who", ["", "amina", "sarah", "root"])
+@pytest.mark.parametrize(
+    "who",
+    ["", pytest.param("amina", marks=pytest.mark.long), "sarah",
+     pytest.param("root", marks=pytest.mark.long)],
+)  # fmt: skip
 def test_no_method_at_any_address_breaks_anything(who, centre, browser, picture):
     before, broken = picture(), []
     client = browser(who)
