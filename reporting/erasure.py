@@ -1,8 +1,9 @@
 """Erasing one person by their number, and the proof that nothing is left.
 
 The calls stay, with all their times, so that no figure changes; who it was goes. The number is
-replaced everywhere by one fresh name, in one transaction. Then every text of every table is
-searched once more, and what is found is told (`remaining`): 0 is the proof.
+replaced everywhere by one fresh name. Then every text of every table is searched for it, in the
+same transaction; what is found is replaced too, and searched for once more. What is found then is
+told (`remaining`): 0 is the proof.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def erase(number: str, *, at: datetime, actor: Any = None, reason: str = "") -> 
     except Refused:
         row.delete()
         raise
-    return verify(row, whom, at=at)
+    return row
 
 
 def _erase(row: Erasure, whom: Person, at: datetime) -> None:
@@ -110,23 +111,35 @@ def _erase(row: Erasure, whom: Person, at: datetime) -> None:
         counts["queues_wrapup"] += _notes(calls).update(notes="")
         counts["queues_callevent"] += _hide_endings(calls, row.replaced_by)
         _remove_contacts(whom, row.replaced_by, counts)
-        traces.replace(whom, row.replaced_by, told=lambda table, n: counts.update({table: n}))
         row.files = _remove_recordings(calls, at) + _remove_exports(whom)
+        left = _replace(whom, row.replaced_by, calls, counts)
+        row.remaining, row.verified_at = sum(left.values()) + len(_exports(whom)), at
         row.counts = {table: n for table, n in sorted(counts.items()) if n}
         row.ended_at = at
-        row.save(update_fields=["files", "counts", "ended_at"])
+        # The reason is left as it stands by now: it may have named the number, too.
+        row.save(update_fields=["files", "counts", "remaining", "verified_at", "ended_at"])
     log.warning("%s was erased (%s): %s", row.masked, row.pk, row.counts)
-
-
-def verify(row: Erasure, whom: Person, *, at: datetime) -> Erasure:
-    """Search every text for the number once more, and the exports; keep how often it was found."""
-    left = traces.count(whom)
-    row.refresh_from_db()
-    row.remaining, row.verified_at = sum(left.values()) + len(_exports(whom)), at
-    row.save(update_fields=["remaining", "verified_at"])
     if left:
         log.warning("erasure %s: the number is still in %s", row.pk, ", ".join(left))
-    return row
+
+
+def _replace(whom: Person, name: str, calls: list[Any], counts: Counter[str]) -> dict[str, int]:
+    """Replace the number in the rows of these calls and in all small tables; prove it.
+
+    Where it is found elsewhere all the same, everything in that table is replaced. Returns where
+    it is found after that.
+    """
+
+    def told(table: str, count: int) -> None:
+        counts[table] += count
+
+    traces.replace(whom, name, told=told, calls=calls)
+    left = traces.count(whom)
+    if not left:
+        return {}
+    tables = {place.partition(".")[0] for place in left}
+    traces.replace(whom, name, told=told, tables=tables)
+    return traces.count(whom)
 
 
 def _calls(whom: Person) -> list[Any]:

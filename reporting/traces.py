@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,12 @@ from callcenter.sautikit import phone
 from reporting import pseudonyms
 
 _GAP = r"[ .()/-]*"  # what people put between digits
+# Tables that grow with the calls, and the column that says of which call a row is.
+OF_CALLS = {
+    "queues_queuedcall": "id", "queues_leg": "call_id", "queues_offer": "call_id",
+    "queues_callevent": "call_id", "queues_webhookevent": "call_id",
+    "reporting_callrecord": "call_id",
+}  # fmt: skip
 _COLUMNS = """
 SELECT c.table_name, c.column_name, c.udt_name, c.character_maximum_length
 FROM information_schema.columns c JOIN information_schema.tables t
@@ -127,43 +133,63 @@ def count(person: Person) -> dict[str, int]:
     return found
 
 
-def replace(person: Person, name: str, *, told: Callable[[str, int], None]) -> None:
-    """Write `name` in the place of a person's number, everywhere; in the running transaction."""
+def replace(
+    person: Person,
+    name: str,
+    *,
+    told: Callable[[str, int], None],
+    calls: Sequence[Any] | None = None,
+    tables: Collection[str] | None = None,
+) -> None:
+    """Write `name` in the place of a person's number; in the running transaction.
+
+    In all tables or the given ones. With `calls`, tables that grow with the calls are looked at
+    for these only, by an index.
+    """
     for table, own in columns().items():
-        changed = sum(_replace_in_row(table, *row) for row in _rows(table, own, person, name))
-        if changed:
+        if tables is not None and table not in tables:
+            continue
+        rows = _rows(table, own, person, name, calls)
+        if changed := sum(_replace_in_row(table, *row) for row in rows):
             told(table, changed)
 
 
 def _rows(
-    table: str, own: list[Column], person: Person, name: str
+    table: str, own: list[Column], person: Person, name: str, calls: Sequence[Any] | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     names = ", ".join(f'"{each.name}"' for each in own)
+    where = _maybe(own)
+    values: list[Any] = [person.core]
+    if calls is not None and table in OF_CALLS:
+        where, values = f"{OF_CALLS[table]} = ANY(%s::uuid[]) AND {where}", [calls, person.core]
     with connection.cursor() as cursor:
         cursor.execute(
             f'SELECT ctid::text, {names} FROM "{table}" '  # noqa: S608 - our own names
-            f"WHERE {_maybe(own)} FOR NO KEY UPDATE",
-            [person.core],
+            f"WHERE {where} FOR NO KEY UPDATE",
+            values,
         )
         rows = cursor.fetchall()
     for place, *row in rows:
-        changes = {}
-        for column, value in zip(own, row, strict=True):
-            if value is None:
-                continue
-            is_json = column.kind in ("json", "jsonb")
-            if is_json and isinstance(value, str):  # as Django's cursors hand it out
-                value = json.loads(value)
-            new = person.replaced(value, name)
-            if new == value:
-                continue
-            if is_json:
-                new = Jsonb(new) if column.kind == "jsonb" else Json(new)
-            elif isinstance(new, str) and column.longest:
-                new = new[: column.longest]
-            changes[column.name] = new
+        changes = {
+            column.name: new
+            for column, value in zip(own, row, strict=True)
+            if (new := _changed(column, value, person, name)) is not None
+        }
         if changes:
             yield place, changes
+
+
+def _changed(column: Column, value: Any, person: Person, name: str) -> Any:
+    """Return what is to stand in a column instead of its value; None to leave it."""
+    is_json = column.kind in ("json", "jsonb")
+    if is_json and isinstance(value, str):  # as Django's cursors hand it out
+        value = json.loads(value)
+    new = person.replaced(value, name)
+    if value is None or new == value:
+        return None
+    if is_json:
+        return Jsonb(new) if column.kind == "jsonb" else Json(new)
+    return new[: column.longest] if isinstance(new, str) else new
 
 
 def _replace_in_row(table: str, place: str, changes: dict[str, Any]) -> int:

@@ -365,6 +365,19 @@ class TestThePage:
         assert "still going on" in page.content.decode()
 
 
+def test_a_reason_that_names_the_number_is_no_place_to_keep_it(number):
+    row = erasure.erase(number, at=AT, reason=f"{number} wrote a letter.")
+    assert everything(number) == []
+    assert Erasure.objects.get(pk=row.pk).reason == f"{row.replaced_by} wrote a letter."
+
+
+def test_what_stands_with_the_calls_of_others_is_found_by_the_search(number):
+    other = QueuedCall.objects.exclude(customer=number).filter(legs__role="customer").first()
+    other.legs.update(request=f'{{"to": ["{number}"]}}')
+    row = erasure.erase(number, at=AT)
+    assert (row.remaining, everything(number)) == (0, [])
+
+
 def test_a_record_that_the_provider_tells_again_does_not_bring_the_number_back(number):
     mirrored = CallRecord.objects.filter(remote=number).first()
     row = erasure.erase(number, at=AT)
