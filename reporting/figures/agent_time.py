@@ -96,15 +96,24 @@ def _intervals(asked: Asked) -> Any:
     return intervals.filter(agent__in=asked.agents) if asked.agents else intervals
 
 
-# Agent by agent from the interval in which the range begins: the index has them in order.
+# Agent by agent (OFFSET 0) from the interval in which the range begins: the index has them in
+# order, and joined at once, all intervals that there ever were would be read.
 _OF_A_RANGE = """
-SELECT i.* FROM agents_agent a CROSS JOIN LATERAL (
+SELECT i.agent_id, i.presence, i.engagement, i.started_at, i.ended_at,
+    i.presence = 'break' AND coalesce((
+        SELECT p.is_paid FROM agents_presenceperiod p
+        WHERE p.agent_id = i.agent_id AND p.presence = 'break' AND p.reason = i.reason
+          AND p.started_at <= i.started_at
+        ORDER BY p.started_at DESC LIMIT 1
+    ), true)
+FROM agents_agent a CROSS JOIN LATERAL (
     SELECT n.* FROM agents_agentinterval n
     WHERE n.agent_id = a.id AND n.started_at < %s AND n.started_at >= coalesce((
             SELECT max(l.started_at) FROM agents_agentinterval l
             WHERE l.agent_id = a.id AND l.started_at <= %s
         ), '-infinity')
       AND (n.ended_at IS NULL OR n.ended_at > %s)
+    OFFSET 0
 ) i WHERE %s::bigint[] IS NULL OR a.id = ANY(%s::bigint[]) ORDER BY i.started_at, i.id
 """
 
@@ -113,22 +122,21 @@ def strips(asked: Asked, *, at: datetime) -> list[dict[str, Any]]:
     """Return each agent's states in order: {agent, parts: [{start, end, state}]}, clipped."""
     end = min(asked.until, at)
     keys = [agent.pk for agent in asked.agents] or None
-    rows = AgentInterval.objects.raw(_OF_A_RANGE, [end, asked.since, asked.since, keys, keys])
     parts: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for each in rows:
-        start, until = max(each.started_at, asked.since), min(each.ended_at or end, end)
+    with connection.cursor() as cursor:
+        cursor.execute(_OF_A_RANGE, [end, asked.since, asked.since, keys, keys])
+        rows = cursor.fetchall()
+    for agent, presence, engagement, started_at, ended_at, is_paid in rows:
+        start, until = max(started_at, asked.since), min(ended_at or end, end)
         if start >= until:
             continue
-        is_paid = each.presence == "break" and is_paid_break(
-            each.agent_id, each.reason, each.started_at
-        )
-        state = state_of(each.presence, each.engagement, is_paid=is_paid)
-        mine = parts[each.agent_id]
-        if mine and mine[-1]["state"] == state and mine[-1]["end"] == start.astimezone(asked.zone):
-            mine[-1]["end"] = until.astimezone(asked.zone)
+        state = state_of(presence, engagement, is_paid=is_paid)
+        mine = parts[agent]
+        begins, ends = start.astimezone(asked.zone), until.astimezone(asked.zone)
+        if mine and mine[-1]["state"] == state and mine[-1]["end"] == begins:
+            mine[-1]["end"] = ends
             continue
-        ends = {"start": start.astimezone(asked.zone), "end": until.astimezone(asked.zone)}
-        mine.append({**ends, "state": state})
+        mine.append({"start": begins, "end": ends, "state": state})
     agents = {agent.pk: agent for agent in Agent.objects.filter(pk__in=parts)}
     found: list[dict[str, Any]] = [
         {"agent": agents[key], "parts": mine} for key, mine in parts.items()

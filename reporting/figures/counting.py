@@ -162,6 +162,7 @@ def agents(since: datetime, until: datetime) -> Sql:
                     WHERE l.agent_id = a.id AND l.started_at <= %s
                 ), '-infinity')
               AND n.ended_at > %s AND n.ended_at > n.started_at
+            OFFSET 0 -- agent by agent: joined at once, all intervals there ever were are read
         ) i
         CROSS JOIN LATERAL generate_series(
             {_in_quarters("greatest(i.started_at, %s)")},

@@ -75,12 +75,12 @@ def ready(row: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
 
 def busy_hours(strips: Iterable[Mapping[str, Any]], asked: Asked) -> Asked:
     """Ask for the full hours in which anybody was signed in; for all where nobody was."""
-    parts = [part for strip in strips for part in strip["parts"] if part["state"] != "offline"]
-    if not parts:
+    there = [[part for part in strip["parts"] if part["state"] != "offline"] for strip in strips]
+    if not any(there):
         return asked
     hour = timedelta(hours=1)
-    since = min(part["start"].astimezone(UTC) for part in parts)
-    until = max(part["end"].astimezone(UTC) for part in parts)
+    since = min(parts[0]["start"].astimezone(UTC) for parts in there if parts)  # they are in order
+    until = max(parts[-1]["end"].astimezone(UTC) for parts in there if parts)
     since = asked.since + (since - asked.since) // hour * hour
     until = asked.since - (asked.since - until) // hour * hour
     return replace(asked, since=since, until=min(until, asked.until))
@@ -119,7 +119,7 @@ def placed(part: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
 
 def stretches(parts: Iterable[Mapping[str, Any]]) -> SafeString:
     """Return the stretches of a strip as they are drawn: thousands a day, so not by a template."""
-    words = {state: escape(word) for state, (word, _height) in STATES.items()}
+    words = {state: str(escape(word)) for state, (word, _height) in STATES.items()}
     return mark_safe(  # noqa: S308 - numbers, times, and words that are escaped
         "".join(
             f'<rect class="st-{part["state"]}" x="{part["x"]}%" y="{part["y"]}" '
